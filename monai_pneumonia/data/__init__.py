@@ -1,0 +1,1 @@
+"""What a sample is: labels, datalist, validation, splits, importers, phantoms."""

@@ -1,0 +1,1 @@
+"""Ignite engines on top of monai.engines."""

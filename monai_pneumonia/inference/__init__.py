@@ -1,0 +1,1 @@
+"""The one inference path: image in, LesionReport out."""

@@ -1,0 +1,1 @@
+"""Pure functions: class metrics with intervals, calibration."""

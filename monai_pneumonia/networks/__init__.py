@@ -1,0 +1,1 @@
+"""LesionAttentionNet and its backbones."""

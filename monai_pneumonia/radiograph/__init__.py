@@ -1,0 +1,1 @@
+"""Reading one file into one upright grey picture; the lowest layer."""

@@ -1,0 +1,1 @@
+"""Dictionary transforms from a file to the network's input and back."""
