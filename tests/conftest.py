@@ -1,0 +1,17 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real chest X-rays (cxr.csv, cxr-dicom/...); skips where it is absent."""
+    folder = Path(os.environ.get("MONAI_PNEUMONIA_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "cxr.csv").is_file():
+        pytest.skip(f"no real chest X-rays in {folder}: set MONAI_PNEUMONIA_DATA to the folder that holds cxr.csv")
+    return folder
