@@ -1,0 +1,96 @@
+"""PNG, JPEG, BMP, TIFF and their like, by Pillow."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
+from monai_pneumonia.radiograph.grey_levels import constant_warning, unit_range
+from monai_pneumonia.radiograph.types import Radiograph, check_size
+
+# Named, so that Pillow never hands a file to a format that runs another program (EPS calls Ghostscript).
+PILLOW_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000")
+_TIFF_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+
+
+def read_raster(path: Path) -> Radiograph:
+    """Reads a picture in a common raster format: 1 to 16 bits, grey or colour, upright by its EXIF orientation.
+
+    Raises:
+        UnreadableImageError: the file is damaged, cut short, or of a kind that Pillow cannot convert to grey.
+        RejectedImageError: it holds several pages or frames, or declares too many pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Our own limit, checked below, is the one that holds.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=PILLOW_FORMATS) as image:
+                check_size(path, image.height, image.width)
+                _check_single(path, image)
+                pixels, notes = _grey(_upright(image))
+    except PneumoniaError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise RejectedImageError(f"{path}: it declares far more pixels than a radiograph may have: give the picture itself") from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError(f"{path} does not exist: check the path") from error
+    except Exception as error:
+        raise UnreadableImageError(f"{path}: cannot be decoded ({_one_line(error)}): export or copy the picture anew") from error
+    return Radiograph(pixels=pixels, format="raster", warnings=(*notes, *constant_warning(pixels)))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def _check_single(path: Path, image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)
+    # Phones write MPO: a JPEG followed by previews of itself. Its first picture is the photograph.
+    if frames > 1 and image.format != "MPO":
+        raise RejectedImageError(
+            f"{path}: a {image.format} of {frames} pages or frames: give the one radiograph to analyse as a file of its own"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    inverted_16_bit = image.mode.startswith("I;16") and _photometric(image) == _WHITE_IS_ZERO
+    upright = ImageOps.exif_transpose(image)
+    if inverted_16_bit:
+        # Pillow inverts white-is-zero TIFFs of 8 bits, but hands 16-bit ones over as stored.
+        return Image.fromarray(np.uint16(65535) - np.asarray(upright).astype(np.uint16))
+    return upright
+
+
+def _photometric(image: Image.Image) -> int | None:
+    tags = getattr(image, "tag_v2", None)
+    return tags.get(_TIFF_PHOTOMETRIC) if tags is not None else None
+
+
+def _grey(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Grey levels [H, W] in [0, 1]; colours by the luma of ITU-R 601, transparent parts over black."""
+    if image.mode == "L":
+        return unit_range(np.asarray(image))
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return unit_range(np.asarray(image).astype(np.uint16))
+    if image.mode in ("I", "F"):
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("some grey levels are not finite numbers")
+        return unit_range(values)
+    notes: tuple[str, ...] = ()
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        if rgba.getchannel("A").getextrema() != (255, 255):
+            notes = ("parts of the picture are transparent: taken as black",)
+            rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+        image = rgba.convert("RGB")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    pixels, _ = unit_range(np.asarray(image.convert("L")))
+    return pixels, notes
