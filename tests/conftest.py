@@ -15,3 +15,11 @@ def real_data() -> Path:
     if not (folder / "cxr.csv").is_file():
         pytest.skip(f"no real chest X-rays in {folder}: set MONAI_PNEUMONIA_DATA to the folder that holds cxr.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_datalist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """datalist.json of 48 synthetic chest X-rays of 64 px as PNG, datalist_flipped.json beside it: read, do not change."""
+    from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
+
+    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "png", PhantomSettings(count=48, size=64)).datalist
