@@ -29,6 +29,9 @@ class SplitRules:
     seed: int = 0
 
 
+DEFAULT_SPLIT_RULES = SplitRules()
+
+
 def split_by_patient(
     items: Sequence[DatalistItem], fractions: Sequence[float] = DEFAULT_FRACTIONS, seed: int = 0
 ) -> tuple[list[DatalistItem], ...]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from monai_pneumonia.data.datalist import MASK_KINDS, DatalistItem
-from monai_pneumonia.data.importers.intake import DROP, ImportResult, Intake, LabelRules, relative, section_of
-from monai_pneumonia.data.importers.tables import Table, read_table
-from monai_pneumonia.data.splits import SplitRules
+from monai_pneumonia.data.datalist import MASK_KINDS, SECTIONS, DatalistItem
+from monai_pneumonia.data.importers.intake import DEFAULT_LABEL_RULES, DROP, ImportResult, Intake, LabelRules, relative, section_of
+from monai_pneumonia.data.importers.tables import Table, read_box, read_table
+from monai_pneumonia.data.splits import DEFAULT_SPLIT_RULES, SplitRules
 from monai_pneumonia.errors import BadInputError
 
 NO_COLUMN = "none"
+_BOX_COLUMNS = ("x", "y", "w", "h")
 Box = tuple[float, float, float, float]
 
 
@@ -52,8 +53,8 @@ def import_csv(
     boxes: Annotated[Path | None, "Table of lesion boxes: image, x, y, w, h in the picture's pixels."] = None,
     root: Annotated[Path | None, "Folder that the table's paths are relative to (the table's own by default)."] = None,
     name: Annotated[str | None, "Name of the datalist (the table's by default)."] = None,
-    labels: LabelRules = LabelRules(),
-    splits: SplitRules = SplitRules(),
+    labels: LabelRules = DEFAULT_LABEL_RULES,
+    splits: SplitRules = DEFAULT_SPLIT_RULES,
 ) -> ImportResult:
     """Imports a table with one row a picture.
 
@@ -85,8 +86,8 @@ def import_csv(
         intake.note(f"columns left aside: {', '.join(aside)}")
     sections = _sections(content, columns.split)
     known_boxes = _read_boxes(boxes, content, columns.image, folder, intake) if boxes else {}
-    for row, section in zip(content.rows, sections, strict=True):
-        _take_row(intake, columns, row, section, folder, known_boxes)
+    for row, allowed in zip(content.rows, sections, strict=True):
+        _take_row(intake, columns, row, allowed, folder, known_boxes)
     return intake.finish(folder, splits)
 
 
@@ -99,24 +100,25 @@ def _column(table: Table, asked: str | None, usual: str) -> str | None:
     return asked
 
 
-def _sections(table: Table, column: str | None) -> list[str | None]:
+def _sections(table: Table, column: str | None) -> list[tuple[str, ...]]:
     if column is None:
-        return [None] * len(table.rows)
-    unknown = Counter(row[column] for row in table.rows if section_of(row[column]) is None)
+        return [SECTIONS] * len(table.rows)
+    sections = [section_of(row[column]) for row in table.rows]
+    unknown = Counter(row[column] for row, section in zip(table.rows, sections, strict=True) if section is None)
     if unknown:
         listed = ", ".join(f"'{split}' ({count})" for split, count in sorted(unknown.items()))
         raise BadInputError(
             f"{table.file}: column '{column}' holds {listed}; say train, val or test in every row, or split anew with "
             f"--split-column {NO_COLUMN}"
         )
-    return [section_of(row[column]) for row in table.rows]
+    return [(section,) for section in sections if section]
 
 
 def _take_row(
     intake: Intake,
     columns: _Columns,
     row: Mapping[str, str],
-    section: str | None,
+    allowed: tuple[str, ...],
     folder: Path,
     known_boxes: Mapping[Path, tuple[Box, ...]],
 ) -> None:
@@ -146,7 +148,7 @@ def _take_row(
         sex=intake.sex(cell(columns.sex)),
         license=cell(columns.license) or None,
     )
-    intake.add(item, file, section)
+    intake.add(item, file, allowed)
 
 
 def _mask_kind(stated: str, mask: str | None, boxes: tuple[Box, ...], file: Path) -> str:
@@ -157,7 +159,7 @@ def _mask_kind(stated: str, mask: str | None, boxes: tuple[Box, ...], file: Path
 
 def _read_boxes(path: Path, table: Table, image_column: str, folder: Path, intake: Intake) -> dict[Path, tuple[Box, ...]]:
     """The boxes of each picture, whose paths are relative to the boxes' own folder, or to the pictures' one, or bare names."""
-    content = read_table(path, ["image", "x", "y", "w", "h"])
+    content = read_table(path, ["image", *_BOX_COLUMNS])
     pictures = {(folder / row[image_column]).resolve() for row in table.rows}
     by_name: dict[str, list[Path]] = {}
     for picture in pictures:
@@ -174,16 +176,9 @@ def _read_boxes(path: Path, table: Table, image_column: str, folder: Path, intak
                 f"{path}: '{row['image']}' may be any of {len(set(match))} pictures: write its path, relative to {path.parent}"
             )
         else:
-            found.setdefault(match[0], []).append(_box(path, row))
+            found.setdefault(match[0], []).append(read_box(path, row, _BOX_COLUMNS))
     if strangers and not found:
         raise BadInputError(f"{path}: none of its {len(strangers)} boxes belongs to a picture of {table.file} (first: '{strangers[0]}')")
     if strangers:
         intake.note(f"{len(strangers)} boxes left out: their picture is not in the table (first: '{strangers[0]}')")
     return {picture: tuple(boxes) for picture, boxes in found.items()}
-
-
-def _box(path: Path, row: Mapping[str, str]) -> Box:
-    try:
-        return (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
-    except ValueError as error:
-        raise BadInputError(f"{path}: the box of '{row['image']}' is no four numbers: {error}") from error

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monai_pneumonia.data.datalist import SECTIONS, Datalist, DatalistItem
 from monai_pneumonia.data.labels import DEFAULT_CLASSES, DEFAULT_GROUPS, LabelSpace
 from monai_pneumonia.data.splits import SplitRules, split_by_patient
-from monai_pneumonia.errors import BadInputError, NothingToAnalyseError
+from monai_pneumonia.errors import BadInputError, NothingToAnalyseError, UsageError
 
 DROP = "drop"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".nii", ".nii.gz", ".mha")
 _SPLIT_NAMES = {
     "train": "training",
     "training": "training",
@@ -25,6 +26,7 @@ _SPLIT_NAMES = {
     "testing": "testing",
 }
 _EXAMPLES_SHOWN = 3
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,27 @@ class LabelRules:
         return space
 
     def over(self, defaults: Mapping[str, str | None]) -> LabelRules:
-        """These rules with an importer's own mapping beneath: what the user maps wins."""
-        return replace(self, mapping={**defaults, **self.mapping})
+        """These rules with an importer's own mapping beneath: what the user maps wins.
+
+        Defaults that lead to a label which these classes and groups lack are left aside, so that :meth:`Intake.finish` asks for them.
+        """
+        space = self.space()
+        usable = {label: target for label, target in defaults.items() if target == DROP or space.knows(target)}
+        return replace(self, mapping={**usable, **self.mapping})
+
+
+DEFAULT_LABEL_RULES = LabelRules()
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Where an importer writes pictures that its source keeps in another form.
+
+    Attributes:
+        path: the folder; made where it is missing.
+    """
+
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -98,7 +119,7 @@ class Intake:
         self._left_out: dict[str, list[str]] = {}
         self._altered: Counter[str] = Counter()
         self._notes: list[str] = []
-        self._placed: list[tuple[str | None, DatalistItem, Path]] = []
+        self._placed: list[tuple[tuple[str, ...], DatalistItem, Path]] = []
 
     def label(self, raw: str) -> str | None:
         """Translates a source's label; unknown ones are gathered, so that :meth:`finish` can name them all.
@@ -141,10 +162,10 @@ class Intake:
         self._records += 1
         self._left_out.setdefault(reason, []).append(Path(file).name)
 
-    def add(self, item: DatalistItem, file: Path, section: str | None = None) -> None:
-        """Takes a picture in: its section where the source states one; its id is set by :meth:`finish`."""
+    def add(self, item: DatalistItem, file: Path, sections: tuple[str, ...] = SECTIONS) -> None:
+        """Takes a picture in; :meth:`finish` sets its id, and chooses by patient where several sections may have it."""
         self._records += 1
-        self._placed.append((section, item, file))
+        self._placed.append((sections, item, file))
 
     def finish(self, root: Path, splits: SplitRules) -> ImportResult:
         """Names the items, splits those that have no section, and closes the account.
@@ -158,13 +179,12 @@ class Intake:
             reasons = "; ".join(f"{len(files)} {reason}" for reason, files in self._left_out.items()) or "the source lists none"
             raise NothingToAnalyseError(f"no picture to import from {root}: {reasons}")
         names = unique_ids([file for _, _, file in self._placed], root)
+        choices: dict[tuple[str, ...], list[DatalistItem]] = {}
+        for (allowed, item, _), name in zip(self._placed, names, strict=True):
+            choices.setdefault(allowed, []).append(replace(item, id=name))
         sections: dict[str, list[DatalistItem]] = {section: [] for section in SECTIONS}
-        unplaced: list[DatalistItem] = []
-        for (section, item, _), name in zip(self._placed, names, strict=True):
-            (unplaced if section is None else sections[section]).append(replace(item, id=name))
-        if unplaced:
-            self.note(f"{len(unplaced)} pictures without a split were split by patient: {splits.fractions}, seed {splits.seed}")
-            for section, part in zip(SECTIONS, split_by_patient(unplaced, splits.fractions, splits.seed), strict=True):
+        for allowed, items in choices.items():
+            for section, part in zip(allowed, self._split(items, allowed, splits), strict=True):
                 sections[section].extend(part)
         return ImportResult(
             datalist=Datalist(self.name, self.labels, root=root, **{section: tuple(part) for section, part in sections.items()}),
@@ -173,6 +193,17 @@ class Intake:
             examples={reason: tuple(files[:_EXAMPLES_SHOWN]) for reason, files in self._left_out.items()},
             notes=(*self._notes, *(f"{count} x {what}" for what, count in self._altered.items())),
         )
+
+    def _split(self, items: list[DatalistItem], allowed: tuple[str, ...], splits: SplitRules) -> Sequence[list[DatalistItem]]:
+        if len(allowed) == 1:
+            return [items]
+        shares = [splits.fractions[SECTIONS.index(section)] for section in allowed]
+        if not sum(shares):
+            raise UsageError(f"fractions {splits.fractions} leave nothing for {' and '.join(allowed)}")
+        parts = split_by_patient(items, [share / sum(shares) for share in shares], splits.seed)
+        placed = ", ".join(f"{len(part)} {section}" for section, part in zip(allowed, parts, strict=True))
+        self.note(f"no split in the source for {len(items)} pictures: split by patient with seed {splits.seed}: {placed}")
+        return parts
 
     def _refuse_unknown_labels(self) -> None:
         if not self._unknown_labels:
@@ -234,18 +265,31 @@ def relative(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
 
 
-def pictures_below(
-    folder: Path, suffixes: Iterable[str] = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".nii", ".mha", ".tif", ".tiff", ".bmp")
-) -> list[Path]:
-    """All picture files below a folder, sorted; hidden files and folders are passed by."""
-    wanted = tuple(suffixes)
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.name.lower().endswith((*wanted, ".nii.gz"))
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+def is_picture(file: Path) -> bool:
+    """Whether a file is a picture by its suffix, or, without a suffix, by DICOM's mark."""
+    if file.name.lower().endswith(PICTURE_SUFFIXES):
+        return True
+    if file.suffix:
+        return False
+    with file.open("rb") as stream:
+        stream.seek(128)
+        return stream.read(4) == b"DICM"
+
+
+def find_one(folder: Path, *patterns: str) -> Path:
+    """The file or folder that a layout must have, by the first pattern that matches anything.
+
+    Raises:
+        BadInputError: nothing matches, or several do; names what was looked for and what was found.
+    """
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            raise BadInputError(f"{folder} has several {pattern}: {', '.join(path.name for path in found)}; keep one")
+        if found:
+            return found[0]
+    there = sorted(path.name for path in folder.iterdir())[:_NAMES_SHOWN] if folder.is_dir() else ["nothing: there is no such folder"]
+    raise BadInputError(f"{folder} has no {' or '.join(patterns)}; it has {', '.join(there) or 'nothing'}")
 
 
 def _below(file: Path, root: Path, keep_suffix: bool) -> str:

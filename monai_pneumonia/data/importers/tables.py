@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,3 +69,16 @@ def _row(file: Path, names: Sequence[str], cells: Sequence[str], number: int) ->
         raise BadInputError(f"{file}: row {number} has {len(cells)} cells, its header {len(names)}: quote cells that hold the separator")
     padded = [*cells, *[""] * (len(names) - len(cells))]
     return {name: cell.strip() for name, cell in zip(names, padded, strict=False)}
+
+
+def read_box(file: Path, row: Mapping[str, str], columns: Sequence[str]) -> tuple[float, float, float, float]:
+    """A lesion box (x, y, width, height) from four columns of a row.
+
+    Raises:
+        BadInputError: a cell is no number.
+    """
+    try:
+        x, y, width, height = (float(row[column]) for column in columns)
+    except ValueError as error:
+        raise BadInputError(f"{file}: a box needs numbers in {', '.join(columns)}, got {[row[column] for column in columns]}") from error
+    return x, y, width, height
