@@ -69,14 +69,8 @@ class ClassSample:
         Returns:
             One value a resample [R] for each name of the registry; NaN where undefined.
         """
-        truth_of = [self.truth == channel for channel in range(len(self.classes))]
-        aucs = np.stack(
-            [
-                area_under_roc(TieGroups.of(self.probabilities[:, channel], truth_of[channel], weights))
-                for channel in range(len(self.classes))
-            ],
-            axis=1,
-        )
+        groups = [TieGroups.of(self.probabilities[:, channel], self.truth == channel, weights) for channel in range(len(self.classes))]
+        aucs = np.stack([area_under_roc(group) for group in groups], axis=1)
         counts = self.confusion(weights)
         sensitivity, specificity, f1 = _against_the_rest(counts)
         of_truth = self.probabilities[np.arange(len(self)), self.truth]
@@ -91,6 +85,7 @@ class ClassSample:
         }
         for channel, name in enumerate(self.classes):
             values[f"auc_{name}"] = aucs[:, channel]
+            values[f"average_precision_{name}"] = average_precision(groups[channel])
             values[f"sensitivity_{name}"] = sensitivity[:, channel]
             values[f"specificity_{name}"] = specificity[:, channel]
             values[f"f1_{name}"] = f1[:, channel]

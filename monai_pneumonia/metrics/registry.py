@@ -77,6 +77,13 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "auc_<class>", "AUC", Family.CLASS, "area under the ROC curve of the class against the rest", f"{_PRESENT}, and another one too"
     ),
+    Metric(
+        "average_precision_<class>",
+        "Average precision",
+        Family.CLASS,
+        "average precision of the class against the rest",
+        f"{_PRESENT}, and another one too",
+    ),
     Metric("sensitivity_<class>", "Sensitivity", Family.CLASS, "share of the class that is given this class", _PRESENT),
     Metric(
         "specificity_<class>",
