@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from monai.networks.nets.densenet import DenseNet121
 from monai.networks.nets.efficientnet import EfficientNetBNFeatures
-from monai.networks.nets.resnet import ResNetFeatures
+from monai.networks.nets.resnet import ResNet
 from monai.networks.nets.senet import SEResNet50
 from torch import Tensor, nn
 
@@ -96,21 +96,31 @@ def build_backbone(name: str, in_channels: int = 1) -> Backbone:
     return _REGISTRY[name](in_channels)
 
 
-def _resnet_features(name: str, in_channels: int) -> ResNetFeatures:
-    network = ResNetFeatures(name, pretrained=False, spatial_dims=2, in_channels=in_channels)
-    # The classifier is never called; distributed training would wait for its gradients.
-    network.avgpool, network.fc = nn.Identity(), None
-    return network
+def _resnet(block: str, layers: list[int], channels: tuple[int, int, int], in_channels: int) -> Backbone:
+    # Not MONAI's ResNetFeatures: its resnet18 has parameter-free short cuts through `.data`, where gradients end and exports fail.
+    network = ResNet(
+        block,
+        layers,
+        block_inplanes=[64, 128, 256, 512],
+        spatial_dims=2,
+        n_input_channels=in_channels,
+        conv1_t_stride=2,
+        shortcut_type="B",
+        bias_downsample=False,
+        feed_forward=False,
+    )
+    stem = nn.Sequential(network.conv1, network.bn1, network.act, network.maxpool, network.layer1)
+    return FeaturePyramid([stem, network.layer2, network.layer3, network.layer4], channels, taps=(1, 2, 3))
 
 
 @register_backbone("resnet18")
 def _resnet18(in_channels: int) -> Backbone:
-    return LastLevels(_resnet_features("resnet18", in_channels), (128, 256, 512))
+    return _resnet("basic", [2, 2, 2, 2], (128, 256, 512), in_channels)
 
 
 @register_backbone("resnet50")
 def _resnet50(in_channels: int) -> Backbone:
-    return LastLevels(_resnet_features("resnet50", in_channels), (512, 1024, 2048))
+    return _resnet("bottleneck", [3, 4, 6, 3], (512, 1024, 2048), in_channels)
 
 
 @register_backbone("densenet121")
