@@ -10,6 +10,7 @@ from monai_pneumonia.errors import UsageError
 from monai_pneumonia.losses.candidate_cross_entropy import CandidateCrossEntropyLoss
 from monai_pneumonia.losses.candidate_focal import CandidateFocalLoss
 from monai_pneumonia.losses.class_balanced import class_balanced_weights
+from monai_pneumonia.losses.lesion_loss import LesionLoss
 
 _BUILDERS: dict[str, Callable[[Sequence[int], float, float], _Loss]] = {
     "cross_entropy": lambda counts, beta, gamma: CandidateCrossEntropyLoss(),
@@ -35,6 +36,8 @@ def build_loss(name: str, class_counts: Sequence[int], beta: float = 0.999, gamm
     """
     if name not in _BUILDERS:
         raise UsageError(f"unknown loss '{name}': choose one of {', '.join(LOSS_NAMES)} (key `loss#name`)")
+    if gamma < 0:
+        raise UsageError(f"gamma must not be negative, got {gamma} (key `loss#gamma`)")
     return _BUILDERS[name](class_counts, beta, gamma)
 
 
@@ -47,6 +50,7 @@ __all__ = [
     "LOSS_NAMES",
     "CandidateCrossEntropyLoss",
     "CandidateFocalLoss",
+    "LesionLoss",
     "build_loss",
     "class_balanced_weights",
     "output_activation",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
@@ -56,24 +54,21 @@ class CandidateFocalLoss(_Loss):
         check_shapes(logits, candidates)
         logits = logits.float()
         allowed = candidates > 0.5
-        log_absent = functional.logsigmoid(-logits)
-        negatives = -(self.gamma * functional.logsigmoid(logits)).exp() * log_absent
+        log_present, log_absent = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+        negatives = -(self.gamma * log_present).exp() * log_absent
         log_none_present = log_absent.masked_fill(~allowed, 0.0).sum(dim=1)
-        positive = -(self.gamma * log_none_present).exp() * self._log_any_present(logits, allowed, log_none_present)
+        positive = -(self.gamma * log_none_present).exp() * _log_any_present(log_present, log_absent, allowed)
         losses = positive + negatives.masked_fill(allowed, 0.0).sum(dim=1)
         losses = losses.masked_fill(allowed.all(dim=1), 0.0)
         return reduce_items(losses * candidate_weights(self.class_weights, candidates), self.reduction)
 
-    @staticmethod
-    def _log_any_present(logits: Tensor, allowed: Tensor, log_none_present: Tensor) -> Tensor:
-        """log(1 - exp(x)) for x = log_none_present <= 0; for one allowed class by logsigmoid, which never loses digits."""
-        single = functional.logsigmoid((logits * allowed).sum(dim=1))
-        x = log_none_present.clamp(max=-1e-30)
-        near_zero = x > -math.log(2)
-        # Each branch gets an argument that is safe for it, or the gradient of the branch not taken would be NaN.
-        several = torch.where(
-            near_zero,
-            torch.log(-torch.expm1(torch.where(near_zero, x, -1.0))),
-            torch.log1p(-torch.exp(torch.where(near_zero, -1.0, x))),
-        )
-        return torch.where(allowed.sum(dim=1) == 1, single, several)
+
+def _log_any_present(log_present: Tensor, log_absent: Tensor, allowed: Tensor) -> Tensor:
+    """log(1 - prod(1 - p_k)) [B] over the allowed classes, from log p and log(1 - p), both [B, C].
+
+    As the sum over k of "k is present and no allowed class before it": neither vanishing nor certain probabilities lose
+    their gradient, as they do where the product is taken from one.
+    """
+    log_absent = log_absent.masked_fill(~allowed, 0.0)
+    none_before = log_absent.cumsum(dim=1) - log_absent
+    return torch.logsumexp((log_present + none_before).masked_fill(~allowed, float("-inf")), dim=1)

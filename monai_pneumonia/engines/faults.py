@@ -1,0 +1,45 @@
+"""One line and an exit code for errors that reach the end of a bundle's expression."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from monai_pneumonia.errors import ExitCode, PneumoniaError
+
+TRACEBACK_VARIABLE = "MONAI_PNEUMONIA_TRACEBACK"
+
+
+def find_cause(error: BaseException) -> PneumoniaError | None:
+    """Looks for one of our own errors in an exception's chain: MONAI and data loaders wrap what they meet."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, PneumoniaError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+@contextmanager
+def one_line_errors(exit_code: ExitCode | None = None) -> Iterator[None]:
+    """Ends the process with one line on standard error when one of our own errors passes; others pass untouched.
+
+    MONAI wraps exceptions of configuration expressions in long tracebacks, but lets SystemExit through. Set the
+    environment variable MONAI_PNEUMONIA_TRACEBACK to see the traceback instead.
+
+    Args:
+        exit_code: stands in for the error's own.
+
+    Raises:
+        SystemExit: in the place of a PneumoniaError.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = find_cause(error)
+        if cause is None or os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        print(f"error: {cause}", file=sys.stderr, flush=True)
+        raise SystemExit(int(cause.exit_code if exit_code is None else exit_code)) from None

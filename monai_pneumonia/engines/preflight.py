@@ -1,0 +1,237 @@
+"""What a bundle run checks before its first minute of work: overrides, settings, data, device, output."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser
+
+from monai_pneumonia.data.datalist import load_datalist
+from monai_pneumonia.data.records import section_records
+from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, OutputNotWritableError, UsageError
+from monai_pneumonia.losses import LOSS_NAMES
+from monai_pneumonia.networks import backbone_names
+from monai_pneumonia.networks.lesion_attention_net import NORMALIZATIONS
+
+# Parameters of `monai.bundle run` itself; everything else on its command line overrides a key of the configuration.
+_RUN_PARAMETERS = frozenset(
+    {"run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file", "workflow_name", "workflow_type"}
+)
+RESIZE_MODES = ("stretch", "pad")
+
+
+def preflight(
+    settings: Mapping[str, Any], datalist_path: str, sections: Sequence[str], output_dir: str, device: Any, arguments: Sequence[str] | None = None
+) -> None:
+    """Checks a run before it starts; a fault ends the process with one line and exit code 2.
+
+    Args:
+        settings: the configuration's plain values, nested as in the configuration.
+        datalist_path: the datalist.
+        sections: sections of it that this run reads; none of them may be empty.
+        output_dir: where results go.
+        device: where the network runs.
+        arguments: the command line; that of this process by default.
+
+    Raises:
+        SystemExit: code 2.
+    """
+    with one_line_errors(ExitCode.USAGE):
+        check_overrides(sys.argv[1:] if arguments is None else arguments)
+        check_settings(flatten_settings(settings))
+        check_device(device)
+        check_data(datalist_path, sections)
+        check_output(output_dir)
+
+
+def check_overrides(arguments: Sequence[str]) -> None:
+    """Checks that every override on a ``monai.bundle run`` command line names a key of its configuration.
+
+    MONAI takes an unknown top-level key without a word, and the run goes on without it.
+
+    Raises:
+        UsageError: a key is unknown; the nearest known one is suggested.
+    """
+    if "run" not in arguments:
+        return
+    options = _options(arguments[list(arguments).index("run") + 1 :])
+    if "args_file" in options:
+        options = {**ConfigParser.load_config_files(options["args_file"]), **options}
+    if not options.get("config_file"):
+        return
+    parser = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
+    known = list(parser.get())
+    for key in options:
+        if key in _RUN_PARAMETERS or parser.config is None:
+            continue
+        plain = key.replace("::", "#")
+        if plain.split("#")[0].startswith("_meta_") or plain in parser:
+            continue
+        near = difflib.get_close_matches(plain, [*known, *_nested(parser.get())], n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; keys are {', '.join(known)}"
+        raise UsageError(f"the override `--{key}` names no key of {options['config_file']}{hint}")
+
+
+def _options(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a command line in Fire's two forms, --key value and --key=value."""
+    options: dict[str, Any] = {}
+    for position, argument in enumerate(arguments):
+        if not argument.startswith("--"):
+            continue
+        key, equals, value = argument[2:].partition("=")
+        following = arguments[position + 1] if position + 1 < len(arguments) else ""
+        text = value if equals else following
+        options[key] = yaml.safe_load(text) if text.startswith("[") else text
+    return options
+
+
+def _nested(content: Any, prefix: str = "") -> list[str]:
+    if not isinstance(content, Mapping):
+        return []
+    names = []
+    for key, value in content.items():
+        names += [f"{prefix}{key}", *_nested(value, f"{prefix}{key}#")]
+    return names
+
+
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level, keyed as on the command line: ``loss#name``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten_settings(value, f"{prefix}{key}#") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[Any], str | None]:
+    return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+def _number(low: float, high: float = float("inf"), whole: bool = False, above: bool = False) -> Callable[[Any], str | None]:
+    def complain(value: Any) -> str | None:
+        kinds = (int,) if whole else (int, float)
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and (low < value if above else low <= value) and value <= high
+        limit = f"{'above' if above else 'at least'} {low:g}" + ("" if high == float("inf") else f" and at most {high:g}")
+        return None if fits else f"must be a {'whole ' if whole else ''}number {limit}"
+
+    return complain
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _input_size(value: Any) -> str | None:
+    return None if isinstance(value, int) and value >= 64 and value % 32 == 0 else "must be a multiple of 32, 64 or more"
+
+
+def _not_in_this_version(value: Any) -> str | None:
+    return "is not available in this version: outlines do not train the attention map yet; leave it as it is" if value else None
+
+
+_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
+    "backbone": lambda value: _one_of(backbone_names())(value),
+    "normalization": _one_of(NORMALIZATIONS),
+    "resize_mode": _one_of(RESIZE_MODES),
+    "loss#name": _one_of(LOSS_NAMES),
+    "loss#beta": _number(0, 0.9999999),
+    "loss#gamma": _number(0),
+    "input_size": _input_size,
+    "max_epochs": _number(1, whole=True),
+    "batch_size": _number(1, whole=True),
+    "accumulation_steps": _number(1, whole=True),
+    "num_workers": _number(0, whole=True),
+    "learning_rate": _number(0, above=True),
+    "weight_decay": _number(0),
+    "dropout": _number(0, 0.99),
+    "ema_decay": _number(0, 0.999999),
+    "label_fraction": _number(0, 1, above=True),
+    "horizontal_flip": _number(0, 1),
+    "seed": _number(0, whole=True),
+    "fold": lambda value: None if value is None else _number(0, whole=True)(value),
+    "n_folds": _number(2, whole=True),
+    "amp": _flag,
+    "attention#enabled": _flag,
+    "attention#weight": _not_in_this_version,
+    "regulation#enabled": _not_in_this_version,
+}
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Checks plain values of a configuration, keyed as on the command line.
+
+    Raises:
+        UsageError: values are out of range; all are named, with their keys and what they should be.
+    """
+    faults = []
+    for key, value in settings.items():
+        complaint = _CHECKS[key](value) if key in _CHECKS else None
+        if complaint is not None:
+            faults.append(f"`{key}` {complaint}, got {value!r}")
+    if settings.get("pretrained_encoder") and not Path(settings["pretrained_encoder"]).is_file():
+        faults.append(f"`pretrained_encoder`: there is no file {settings['pretrained_encoder']}")
+    fold, n_folds = settings.get("fold"), settings.get("n_folds")
+    if isinstance(fold, int) and isinstance(n_folds, int) and fold >= n_folds:
+        faults.append(f"`fold` must be below `n_folds` ({n_folds}), got {fold}")
+    if faults:
+        raise UsageError("; ".join(faults))
+
+
+def check_device(device: Any) -> None:
+    """Checks that the device exists.
+
+    Raises:
+        UsageError: it does not.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UsageError(f"`device` {device} is not there ({str(error).splitlines()[0]}): use `--device cpu`") from error
+
+
+def check_data(datalist_path: str, sections: Sequence[str]) -> None:
+    """Checks that the datalist is whole and its files are there; their pixels are read later, once, for the cache.
+
+    Raises:
+        PneumoniaError: it is missing, broken or empty, names files that do not exist, or labels that nobody declared.
+    """
+    datalist = load_datalist(datalist_path)
+    if not any(True for _ in datalist.items()):
+        raise NothingToAnalyseError(f"the datalist {datalist_path} holds no picture (key `datalist_path`)")
+    faults: list[str] = []
+    for section in sections:
+        if not datalist.section(section):
+            faults.append(f"the section '{section}' is empty")
+        try:
+            section_records(datalist, section)
+        except BadInputError as error:
+            faults.append(str(error))
+    if faults:
+        raise BadInputError(
+            f"the datalist {datalist_path} cannot be used: {'; '.join(faults)}. `monai-pneumonia validate {datalist_path}` lists all faults"
+        )
+
+
+def check_output(output_dir: str) -> None:
+    """Checks that results can be written.
+
+    Raises:
+        OutputNotWritableError: they cannot.
+    """
+    folder = Path(output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable.unfinished"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputNotWritableError(f"cannot write to {folder}: {error.strerror} (key `output_dir`)") from error
+
+
+__all__ = ["check_data", "check_device", "check_output", "check_overrides", "check_settings", "flatten_settings", "preflight"]

@@ -1,0 +1,180 @@
+"""The end of a training: its best weights become the bundle's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from monai_pneumonia import RESEARCH_USE_ONLY
+from monai_pneumonia.data.datalist import Datalist
+from monai_pneumonia.engines.calibration import fit_operating_point, fit_temperature
+from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.lesion_trainer import IMAGE_KEY, TARGET_KEY
+from monai_pneumonia.engines.preflight import flatten_settings
+from monai_pneumonia.errors import UsageError
+from monai_pneumonia.handlers.best_weights import BestWeights
+from monai_pneumonia.inference.calibration import Calibration, save_calibration
+from monai_pneumonia.inference.weights import WeightsDescription, file_sha256, load_weights, save_weights
+from monai_pneumonia.losses import output_activation
+from monai_pneumonia.networks import LesionAttentionNet
+from monai_pneumonia.networks.probabilities import class_probabilities
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def describe_run(datalist: Datalist, datalist_path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a weights file tells of its training: data, licences, settings; no patient."""
+    training = datalist.training
+    return {
+        "datalist": datalist.name,
+        "datalist_sha256": file_sha256(datalist_path),
+        "items": {section: len(datalist.section(section)) for section in ("training", "validation")},
+        "sources": dict(Counter(item.source or "unknown" for item in training)),
+        "licenses": dict(Counter(item.license or "unknown" for item in training)),
+        "settings": flatten_settings(settings),
+    }
+
+
+def publish_weights(
+    bundle_root: str,
+    best: BestWeights,
+    network: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    datalist: Datalist,
+    datalist_path: str,
+    validation_loader: DataLoader[Any],
+    device: torch.device | str,
+) -> None:
+    """Writes models/model.pt, models/calibration.json, models/DATA.md and the classes in configs/metadata.json.
+
+    Earlier weights are kept as models/model.previous.pt. Temperature and operating point are fitted on the validation
+    section with the weights as they were stored.
+
+    Args:
+        bundle_root: the bundle's folder.
+        best: weights of the best epoch.
+        network: arguments of :class:`LesionAttentionNet`.
+        settings: the run's plain settings.
+        datalist: what was trained on.
+        datalist_path: its file.
+        validation_loader: over the validation section.
+        device: where to run the network.
+    """
+    if idist.get_rank() == 0:
+        with one_line_errors():
+            _publish(Path(bundle_root), best, network, settings, datalist, datalist_path, validation_loader, device)
+    idist.barrier()
+
+
+def _publish(
+    root: Path,
+    best: BestWeights,
+    network: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    datalist: Datalist,
+    datalist_path: str,
+    validation_loader: DataLoader[Any],
+    device: torch.device | str,
+) -> None:
+    if not best.parameters:
+        raise UsageError("no epoch was validated, so there are no best weights: let `val_interval` divide `max_epochs`")
+    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    training = describe_run(datalist, datalist_path, settings)
+    training |= {"best_epoch": best.epoch, "validation": best.metrics}
+    description = WeightsDescription(
+        model_version=metadata["version"],
+        network=dict(network),
+        input_size=settings["input_size"],
+        resize_mode=settings["resize_mode"],
+        classes=datalist.labels.classes,
+        groups=dict(datalist.labels.groups),
+        output_activation=output_activation(settings["loss"]["name"]),
+        training=training,
+    )
+    models = root / "models"
+    models.mkdir(exist_ok=True)
+    fresh = models / "model.new.pt"
+    save_weights(fresh, best.parameters, description)
+    calibration = calibrate(fresh, validation_loader, device)
+    weights = models / "model.pt"
+    if weights.is_file():
+        weights.replace(models / "model.previous.pt")
+    fresh.replace(weights)
+    save_calibration(models / "calibration.json", calibration)
+    (models / "DATA.md").write_text(data_notice(description), encoding="utf-8")
+    update_metadata(root / "configs" / "metadata.json", metadata, description)
+    _LOGGER.info("best epoch %d (%s %.4f); weights in %s", best.epoch, best.key_metric, best.metric, weights)
+
+
+def calibrate(weights: Path, validation_loader: DataLoader[Any], device: torch.device | str) -> Calibration:
+    """Fits temperature and operating point to stored weights on a loader of validation items."""
+    network, description = load_weights(weights)
+    logits, candidates = predict_logits(network.to(device), validation_loader, device)
+    temperature = fit_temperature(logits, candidates, description.output_activation)
+    probabilities = class_probabilities(logits, description.output_activation, temperature).numpy()
+    labels = description.labels
+    operating_point = fit_operating_point(1.0 - probabilities[:, labels.negative_index], candidates.numpy(), labels)
+    fitted_on = {
+        "datalist": description.training.get("datalist"),
+        "section": "validation",
+        "items": len(logits),
+        "temperature": "largest likelihood of the candidate sets",
+        "operating_point": "largest sensitivity + specificity",
+        "notice": RESEARCH_USE_ONLY,
+    }
+    return Calibration(temperature, operating_point, weights_sha256=file_sha256(weights), fitted_on=fitted_on)
+
+
+@torch.no_grad()
+def predict_logits(network: LesionAttentionNet, loader: DataLoader[Any], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Logits [N, C] and candidate sets [N, C] of all items of a loader, on the CPU."""
+    network.eval()
+    pairs = [(network(batch[IMAGE_KEY].to(device)).cpu(), batch[TARGET_KEY]) for batch in loader]
+    return torch.cat([logits for logits, _ in pairs]).float(), torch.cat([target for _, target in pairs]).float()
+
+
+def data_notice(description: WeightsDescription) -> str:
+    """A page beside the weights: what they were trained on and under which licences."""
+    training = description.training
+    lines = [
+        "# Data behind these weights",
+        "",
+        f"{RESEARCH_USE_ONLY} Version {description.model_version}; classes {', '.join(description.classes)}.",
+        "",
+        f"Trained on the training section of '{training['datalist']}' ({training['items']['training']} pictures).",
+        "The weights inherit the terms of the most restrictive licence below.",
+        "",
+        "| source | pictures |",
+        "|---|---|",
+        *(f"| {source} | {count} |" for source, count in sorted(training["sources"].items())),
+        "",
+        "| licence | pictures |",
+        "|---|---|",
+        *(f"| {license_name} | {count} |" for license_name, count in sorted(training["licenses"].items())),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def update_metadata(file: Path, metadata: dict[str, Any], description: WeightsDescription) -> None:
+    """Makes the bundle's metadata say what its weights take and give; the file is left alone where it does already."""
+    image = metadata["network_data_format"]["inputs"]["image"]
+    prediction = metadata["network_data_format"]["outputs"]["pred"]
+    side = description.input_size
+    shape = [side, side]
+    channels = {str(channel): name for channel, name in enumerate(description.classes)}
+    if image["spatial_shape"] == shape and prediction["channel_def"] == channels and prediction["num_channels"] == len(channels):
+        return
+    image["spatial_shape"] = shape
+    prediction |= {"channel_def": channels, "num_channels": len(channels)}
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+    unfinished.replace(file)

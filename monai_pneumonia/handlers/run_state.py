@@ -1,0 +1,82 @@
+"""Checkpoint and resume: a killed training goes on where its last whole epoch ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from monai_pneumonia.errors import UsageError
+
+_LOGGER = logging.getLogger(__name__)
+CHECKPOINT_NAME = "last.pt"
+
+
+class RunState:
+    """Saves the whole state of a training after every epoch, and takes it up again.
+
+    Attach it last, so that all other handlers have done their epoch's work. Ignite's ``Checkpoint`` and MONAI's
+    ``CheckpointSaver`` keep a history of files, but tell neither which configuration a file belongs to nor that a
+    finished training is finished; here there is one file, replaced as a whole.
+
+    Args:
+        directory: folder of the checkpoint.
+        objects: everything with ``state_dict`` that the training depends on, by name (network, optimiser, scheduler,
+            average, best weights, ...); the engine itself is added.
+        settings: plain values that must be the same for a resume to make sense.
+    """
+
+    def __init__(self, directory: str | Path, objects: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        self.file = Path(directory) / CHECKPOINT_NAME
+        self.objects = {name: value for name, value in objects.items() if value is not None}
+        self.settings = dict(settings)
+
+    def attach(self, engine: Engine) -> None:
+        """Resumes at the engine's start, saves after each of its epochs."""
+        engine.add_event_handler(Events.STARTED, self._resume)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _members(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return {**self.objects, **({} if scaler is None else {"scaler": scaler})}
+
+    def _resume(self, engine: Engine) -> None:
+        if not self.file.is_file():
+            return
+        # Our own file of this output folder; optimisers and samplers keep plain values beside tensors.
+        content = torch.load(self.file, map_location=idist.device(), weights_only=True)
+        check_settings(self.file, content["settings"], self.settings)
+        for name, member in self._members(engine).items():
+            member.load_state_dict(content[name])
+        engine.state.epoch = content["epoch"]
+        engine.state.iteration = content["iteration"]
+        _LOGGER.info("resumed after epoch %d of %s from %s", content["epoch"], engine.state.max_epochs, self.file)
+
+    def _save(self, engine: Engine) -> None:
+        if idist.get_rank() == 0:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            content = {name: member.state_dict() for name, member in self._members(engine).items()}
+            content |= {"settings": self.settings, "epoch": engine.state.epoch, "iteration": engine.state.iteration}
+            unfinished = self.file.with_name(self.file.name + ".unfinished")
+            torch.save(content, unfinished)
+            unfinished.replace(self.file)
+        idist.barrier()
+
+
+def check_settings(file: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Checks that a checkpoint was made under the same settings.
+
+    Raises:
+        UsageError: it was not; the differing keys are named.
+    """
+    changed = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
+    if changed:
+        told = ", ".join(f"{key}: {saved.get(key)!r} then, {wanted.get(key)!r} now" for key in changed)
+        raise UsageError(
+            f"{file} is of a training with other settings ({told}): choose another `output_dir` for a new training, or delete that file"
+        )
