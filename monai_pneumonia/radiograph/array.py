@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from monai_pneumonia.errors import RejectedImageError, UnreadableImageError
@@ -15,7 +13,7 @@ def radiograph_from_array(array: np.ndarray) -> Radiograph:
     """Takes an upright array with bright bones as a radiograph.
 
     Args:
-        array: [H, W] or [1, H, W], any real type; scaled to [0, 1] as :func:`unit_range` says.
+        array: [H, W] or [1, H, W], booleans, integers or floats; scaled to [0, 1] as :func:`unit_range` says.
 
     Raises:
         RejectedImageError: another shape, or no pixel, or too many.
@@ -24,8 +22,9 @@ def radiograph_from_array(array: np.ndarray) -> Radiograph:
     values = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
     if values.ndim != 2:
         raise RejectedImageError(f"an array of shape {list(array.shape)} is no single radiograph: give one grey picture as [H, W]")
-    check_size(Path("array"), *values.shape)
-    if values.dtype.kind not in "buif" or not np.isfinite(values).all():
-        raise UnreadableImageError(f"an array of {values.dtype} with values that are not finite real numbers: give finite grey levels")
-    pixels, warnings = unit_range(values)
-    return Radiograph(pixels=pixels, format="array", warnings=(*warnings, *constant_warning(pixels)))
+    check_size("array", *values.shape)
+    try:
+        pixels, warnings = unit_range(values)
+    except ValueError as error:
+        raise UnreadableImageError(f"array: {error}: give finite grey levels") from error
+    return Radiograph(pixels=np.ascontiguousarray(pixels), format="array", warnings=(*warnings, *constant_warning(pixels)))

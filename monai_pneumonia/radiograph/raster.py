@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image, ImageOps
 
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.grey_levels import constant_warning, unit_range
-from monai_pneumonia.radiograph.types import Radiograph, check_size
+from monai_pneumonia.radiograph.types import Radiograph, check_size, one_line
 
 # Named, so that Pillow never hands a file to a format that runs another program (EPS calls Ghostscript).
 PILLOW_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000")
@@ -26,26 +25,17 @@ def read_raster(path: Path) -> Radiograph:
         RejectedImageError: it holds several pages or frames, or declares too many pixels.
     """
     try:
-        with warnings.catch_warnings():
-            # Our own limit, checked below, is the one that holds.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=PILLOW_FORMATS) as image:
-                check_size(path, image.height, image.width)
-                _check_single(path, image)
-                pixels, notes = _grey(_upright(image))
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
+            check_size(path, image.height, image.width)
+            _check_single(path, image)
+            pixels, warnings = _grey(_upright(image), is_png=image.format == "PNG")
     except PneumoniaError:
         raise
     except Image.DecompressionBombError as error:
-        raise RejectedImageError(f"{path}: it declares far more pixels than a radiograph may have: give the picture itself") from error
-    except FileNotFoundError as error:
-        raise UnreadableImageError(f"{path} does not exist: check the path") from error
+        raise RejectedImageError(f"{path}: declares far more pixels than a radiograph may have: give the picture itself") from error
     except Exception as error:
-        raise UnreadableImageError(f"{path}: cannot be decoded ({_one_line(error)}): export or copy the picture anew") from error
-    return Radiograph(pixels=pixels, format="raster", warnings=(*notes, *constant_warning(pixels)))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UnreadableImageError(f"{path}: cannot be decoded ({one_line(error)}): export or copy the picture anew") from error
+    return Radiograph(pixels=pixels, format="raster", warnings=(*warnings, *constant_warning(pixels)))
 
 
 def _check_single(path: Path, image: Image.Image) -> None:
@@ -72,25 +62,26 @@ def _photometric(image: Image.Image) -> int | None:
     return tags.get(_TIFF_PHOTOMETRIC) if tags is not None else None
 
 
-def _grey(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+def _grey(image: Image.Image, is_png: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """Grey levels [H, W] in [0, 1]; colours by the luma of ITU-R 601, transparent parts over black."""
     if image.mode == "L":
         return unit_range(np.asarray(image))
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+    if image.mode.startswith("I;16"):
         return unit_range(np.asarray(image).astype(np.uint16))
     if image.mode in ("I", "F"):
         values = np.asarray(image)
-        if not np.isfinite(values).all():
-            raise ValueError("some grey levels are not finite numbers")
-        return unit_range(values)
-    notes: tuple[str, ...] = ()
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema() != (255, 255):
-            notes = ("parts of the picture are transparent: taken as black",)
-            rgba = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-        image = rgba.convert("RGB")
+        # Older Pillows hand 16-bit PNGs over in 32 bits.
+        return unit_range(values.astype(np.uint16) if image.mode == "I" and is_png else values)
+    warnings: tuple[str, ...] = ()
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
+        image, warnings = _over_black(image.convert("RGBA"))
     elif image.mode == "P":
         image = image.convert("RGB")
-    pixels, _ = unit_range(np.asarray(image.convert("L")))
-    return pixels, notes
+    return unit_range(np.asarray(image.convert("L")))[0], warnings
+
+
+def _over_black(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image.convert("RGB"), ()
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, image).convert("RGB"), ("parts of the picture are transparent: taken as black",)

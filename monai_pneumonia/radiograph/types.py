@@ -1,4 +1,4 @@
-"""What reading a radiograph gives, and the limits that every format shares."""
+"""What reading a radiograph gives, and what all formats share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from monai_pneumonia.errors import RejectedImageError
 
 RadiographFormat = Literal["dicom", "raster", "nifti", "metaimage", "array"]
 
-# Five times the largest detector in use (about 4300 x 3600); as float32 that is 400 MB.
-MAX_PIXELS = 100_000_000
+# Five times the largest detector in use (about 4300 x 3600), and below the size from which Pillow warns of decompression bombs.
+MAX_PIXELS = 80_000_000
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,28 @@ class Radiograph:
     pixel_spacing: tuple[float, float] | None = None
 
 
-def check_size(path: Path, height: int, width: int) -> None:
+def check_size(name: Path | str, height: int, width: int) -> None:
     """Refuses a picture without pixels or with more than any detector makes, before its pixels are decoded.
 
     Raises:
         RejectedImageError: height or width below one, or more than :data:`MAX_PIXELS` pixels.
     """
     if height < 1 or width < 1:
-        raise RejectedImageError(f"{path}: its header declares {height} x {width} pixels: give a file that holds a picture")
+        raise RejectedImageError(f"{name}: declares {height} x {width} pixels: give a file that holds a picture")
     if height * width > MAX_PIXELS:
         raise RejectedImageError(
-            f"{path}: its header declares {height} x {width} pixels, more than the {MAX_PIXELS // 1_000_000} million that a radiograph "
-            "may have: give the picture at the detector's resolution"
+            f"{name}: declares {height} x {width} pixels, more than the {MAX_PIXELS // 1_000_000} million that a radiograph may have: "
+            "give the picture at the detector's resolution"
         )
+
+
+def known_spacing(down: float, across: float) -> tuple[float, float] | None:
+    """(row, column) spacing, or None where it is no length or is 1 by 1: what writers put who know of none."""
+    if not (np.isfinite([down, across]).all() and down > 0 and across > 0) or (down, across) == (1.0, 1.0):
+        return None
+    return down, across
+
+
+def one_line(error: BaseException) -> str:
+    """An error's kind and text, on one line of bounded length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

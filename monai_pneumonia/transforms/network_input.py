@@ -46,7 +46,8 @@ def scale_robustly(picture: torch.Tensor) -> torch.Tensor:
     low, high = percentile(picture.as_tensor() if isinstance(picture, MetaTensor) else picture, [LOWER_PERCENTILE, UPPER_PERCENTILE])
     if high - low <= SMALLEST_CONTRAST:
         return torch.zeros_like(picture)
-    return ((picture - low) / (high - low)).clamp(0.0, 1.0)
+    scaled: torch.Tensor = ((picture - low) / (high - low)).clamp(0.0, 1.0)
+    return scaled
 
 
 class NetworkInputTransforms(Compose):

@@ -1,0 +1,206 @@
+"""A DICOM object to a radiograph: which objects we take, and the way through decoding and display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from monai_pneumonia.errors import RejectedImageError, UnreadableImageError
+from monai_pneumonia.radiograph.dicom_display import StoredRange, display_table
+from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
+from monai_pneumonia.radiograph.grey_levels import constant_warning, luma
+from monai_pneumonia.radiograph.types import Radiograph, check_size, one_line
+
+MODALITIES = ("CR", "DX", "RG")
+_CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
+_DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
+_DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+_RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
+_REMEDY = "give a single-frame CR or DX image"
+
+# Only these are read from the file: names and identifiers of patients never come into memory.
+_TAGS = [
+    *(
+        "SOPClassUID",
+        "Modality",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+    ),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit", "PatientOrientation"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+]
+_OVERLAY_BIT_POSITIONS = [(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
+
+
+def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
+    """Reads a projection radiograph from a DICOM file: CR, DX, or a secondary capture whose modality is CR, DX or RG.
+
+    Args:
+        path: the file.
+        has_preamble: False for old files that begin with their first tag.
+
+    Raises:
+        UnreadableImageError: the file is damaged or cut short, has no pixels, or is compressed in a way that no decoder here reads.
+        RejectedImageError: another modality, several frames, or too many pixels.
+    """
+    dataset = _read_tags(path, has_preamble)
+    _check_object(path, dataset)
+    try:
+        values, photometric = stored_values(dataset)
+        pixels, warnings = _grey_levels(dataset, values, photometric)
+    except DecodingError as error:
+        raise UnreadableImageError(f"{path}: its pixels cannot be decoded ({error}): export or fetch the image anew") from error
+    except Exception as error:
+        raise UnreadableImageError(f"{path}: its pixels cannot be decoded ({one_line(error)}): export or fetch the image anew") from error
+    spacing, spacing_warnings = _pixel_spacing(dataset)
+    notes = () if has_preamble else ("the file has no DICOM preamble",)
+    return Radiograph(
+        pixels=pixels,
+        format="dicom",
+        warnings=(*notes, *_acquisition_warnings(dataset), *warnings, *spacing_warnings, *constant_warning(pixels)),
+        pixel_spacing=spacing,
+    )
+
+
+def _read_tags(path: Path, has_preamble: bool) -> Dataset:
+    try:
+        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *_OVERLAY_BIT_POSITIONS])
+    except Exception as error:
+        # The text of the error may quote the file's content.
+        raise UnreadableImageError(f"{path}: damaged or no DICOM file ({type(error).__name__}): export or fetch it anew") from error
+    if not hasattr(dataset, "file_meta"):
+        dataset.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little_endian = _encoding(dataset)
+        dataset.file_meta.TransferSyntaxUID = UID(
+            "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1" if little_endian else "1.2.840.10008.1.2.2"
+        )
+    return dataset
+
+
+def _encoding(dataset: Dataset) -> tuple[bool, bool]:
+    """(implicit VR, little endian); pydicom 3 renamed what 2.4 kept in two attributes."""
+    if hasattr(dataset, "original_encoding"):
+        implicit, little_endian = dataset.original_encoding
+        return bool(implicit), bool(little_endian)
+    return bool(dataset.is_implicit_VR), bool(dataset.is_little_endian)
+
+
+def _check_object(path: Path, dataset: Dataset) -> None:
+    """Refuses what is no single projection radiograph, before any pixel is decoded."""
+    try:
+        modality, sop_class = str(dataset.get("Modality") or "").strip().upper(), UID(str(dataset.get("SOPClassUID") or ""))
+        if modality and modality not in MODALITIES:
+            raise RejectedImageError(f"{path}: modality {modality} ({sop_class.name}), no radiograph: {_REMEDY}")
+        if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
+            raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
+        if not dataset.get("PixelData"):
+            raise UnreadableImageError(f"{path}: holds no pixels, or was cut short before them: {_REMEDY}, whole")
+        check_size(path, int(dataset.Rows), int(dataset.Columns))
+        bits = (int(dataset.BitsAllocated), int(dataset.BitsStored))
+        if bits[0] not in (8, 16) or not 1 <= bits[1] <= bits[0] or dataset.SamplesPerPixel not in (1, 3):
+            raise UnreadableImageError(
+                f"{path}: {bits[1]} bits stored of {bits[0]} allocated, {dataset.SamplesPerPixel} samples a pixel: "
+                "export it with 8 or 16 bits allocated"
+            )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnreadableImageError(f"{path}: its Image Pixel module is incomplete ({type(error).__name__}): export it anew") from error
+
+
+def _grey_levels(dataset: Dataset, values: np.ndarray, photometric: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    if photometric in _COLOUR:
+        return luma(_rgb(dataset, values, photometric))
+    if photometric not in _GREY or values.ndim != 2:
+        raise DecodingError(f"{photometric} with {dataset.SamplesPerPixel} samples a pixel is not supported")
+    values, bits, warnings = _clean_bits(dataset, values)
+    stored = StoredRange(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dataset.PixelRepresentation else StoredRange(0, 2**bits - 1)
+    shown = StoredRange(int(values.min()), int(values.max()))
+    table, table_warnings = display_table(dataset, stored, shown)
+    return table[values.astype(np.int32) - stored.low], (*warnings, *table_warnings)
+
+
+def _clean_bits(dataset: Dataset, values: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """The stored values without overlays or garbage in unused bits, and the number of bits that they really need."""
+    bits, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
+    spare = allocated - bits
+    native = not UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated
+    shift = int(dataset.get("HighBit", bits - 1)) + 1 - bits
+    if native and 0 < shift <= spare:
+        values = values >> shift
+    if dataset.PixelRepresentation:
+        signed = values.astype(f"i{allocated // 8}")
+        return (signed << spare) >> spare, bits, ()
+    unsigned = values.astype(f"u{allocated // 8}")
+    highest = int(unsigned.max())
+    if highest < 2**bits:
+        return unsigned, bits, ()
+    if any(dataset.get(tag) is not None and dataset[tag].value for tag in _OVERLAY_BIT_POSITIONS):
+        return unsigned & (2**bits - 1), bits, ("overlays in unused bits of the pixels were left out",)
+    needed = highest.bit_length()
+    return unsigned, needed, (f"values up to {highest} need {needed} bits, though {bits} are stated: taken as {needed}",)
+
+
+def _rgb(dataset: Dataset, values: np.ndarray, photometric: str) -> np.ndarray:
+    """Colours as uint8 [H, W, 3]."""
+    processing = _processing()
+    if photometric == "PALETTE COLOR":
+        values = processing.apply_color_lut(values, dataset)
+    elif photometric != "RGB":
+        values = processing.convert_color_space(values, photometric, "RGB")
+    if values.dtype.itemsize > 1:
+        depth = 16 if photometric == "PALETTE COLOR" else int(dataset.BitsStored)
+        values = (values.astype(np.uint32) * 255 // (2**depth - 1)).clip(0, 255)
+    return values.astype(np.uint8)
+
+
+def _processing():  # type: ignore[no-untyped-def]
+    """The pixel functions of pydicom, which moved in version 3."""
+    try:
+        from pydicom import pixels
+    except ImportError:
+        from pydicom.pixel_data_handlers import util as pixels
+    return pixels
+
+
+def _pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        value = dataset.get(keyword)
+        if not value:
+            continue
+        try:
+            row, column = (float(part) for part in value)
+        except (TypeError, ValueError):
+            row = column = 0.0
+        if row > 0 and column > 0 and np.isfinite(row * column):
+            return (row, column), ()
+        return None, (f"{keyword} is not two lengths above zero: left out",)
+    return None, ()
+
+
+def _acquisition_warnings(dataset: Dataset) -> tuple[str, ...]:
+    warnings: list[str] = []
+    if dataset.get("SOPClassUID") == _DX_FOR_PROCESSING:
+        warnings.append("detector data for processing, not for presentation: they look unlike the pictures that networks learn from")
+    orientation = dataset.get("PatientOrientation")
+    if orientation and len(orientation) == 2:
+        row, column = (str(direction).upper() for direction in orientation)
+        if (row and not row.startswith(("L", "P", "A"))) or (column and not column.startswith("F")):
+            warnings.append(f"PatientOrientation {row}\\{column} says that the picture lies mirrored or turned: shown as stored")
+    return tuple(warnings)

@@ -1,0 +1,136 @@
+"""The stored values of a DICOM object, by pydicom's decoders, under pydicom 2.4 and 3 alike."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from monai_pneumonia.radiograph.codestream import declared_size, is_cut_short
+from monai_pneumonia.radiograph.types import one_line
+
+_JPEG_12_BIT = "gdcm-12-bit"
+# Which decoder reads which transfer syntax, best first. Named instead of left to pydicom, so that a picture looks the same whatever else is
+# installed, and so that the GPL decoder pylibjpeg-libjpeg is never called.
+_DECODERS: Mapping[str, tuple[str, ...]] = {
+    "1.2.840.10008.1.2.4.50": ("pillow", "gdcm"),  # JPEG Baseline
+    "1.2.840.10008.1.2.4.51": (_JPEG_12_BIT, "pillow", "gdcm"),  # JPEG Extended
+    "1.2.840.10008.1.2.4.57": ("gdcm",),  # JPEG Lossless
+    "1.2.840.10008.1.2.4.70": ("gdcm",),  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": ("pyjpegls", "gdcm"),  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.81": ("pyjpegls", "gdcm"),  # JPEG-LS near-lossless
+    "1.2.840.10008.1.2.4.90": ("pylibjpeg", "pillow", "gdcm"),  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91": ("pylibjpeg", "pillow", "gdcm"),  # JPEG 2000
+    "1.2.840.10008.1.2.4.201": ("pylibjpeg",),  # High-throughput JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.202": ("pylibjpeg",),  # the same, resolution first
+    "1.2.840.10008.1.2.4.203": ("pylibjpeg",),  # High-throughput JPEG 2000
+    "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),  # RLE
+}
+_NAMES_IN_PYDICOM_2 = {"pyjpegls": "jpeg_ls", "pydicom": "rle"}
+_PYDICOM_3 = int(pydicom.__version__.split(".")[0]) >= 3
+
+
+class DecodingError(Exception):
+    """The pixels of a DICOM object cannot be decoded; the message says why in one line, and names no patient."""
+
+
+def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
+    """Decodes the pixels of a single-frame object.
+
+    Args:
+        dataset: with its Image Pixel module, Pixel Data and file meta information.
+
+    Returns:
+        the stored values [H, W] or, in colour, [H, W, 3], as integers of the allocated width; and the photometric interpretation
+        that they have now (decoders turn JPEG 2000's YBR_RCT and YBR_ICT into RGB).
+
+    Raises:
+        DecodingError: no decoder for the transfer syntax, or none that can read these data.
+    """
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
+        return _decode(dataset, "numpy")
+    decoders = _DECODERS.get(syntax)
+    if decoders is None:
+        raise DecodingError(f"no decoder for the transfer syntax {syntax.name}")
+    _check_stream(dataset)
+    failures = []
+    for decoder in decoders:
+        try:
+            return _decode(dataset, decoder)
+        except Exception as error:
+            failures.append(f"{decoder}: {one_line(error)}")
+    raise DecodingError(f"{syntax.name}: {'; '.join(failures)}")
+
+
+def _check_stream(dataset: Dataset) -> None:
+    """Compares a compressed stream with the tags: a decoder would allocate what the stream declares, and may fill what is missing."""
+    stream = _first_frame(dataset)
+    size = declared_size(stream)
+    if size is not None and size != (dataset.Rows, dataset.Columns):
+        raise DecodingError(f"the compressed stream is {size[0]} x {size[1]}, but the tags say {dataset.Rows} x {dataset.Columns}")
+    if is_cut_short(stream):
+        raise DecodingError("the compressed stream ends before its end marker: the file was cut short")
+
+
+def _first_frame(dataset: Dataset) -> bytes:
+    encaps = importlib.import_module("pydicom.encaps")
+    if _PYDICOM_3:
+        frames = encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    else:
+        frames = encaps.generate_pixel_data_frame(dataset.PixelData, 1)
+    return bytes(next(frames))
+
+
+def _decode(dataset: Dataset, decoder: str) -> tuple[np.ndarray, str]:
+    if decoder == _JPEG_12_BIT:
+        return _decode_jpeg_12_bit(dataset), str(dataset.PhotometricInterpretation)
+    return _decode_by_pydicom_3(dataset, decoder) if _PYDICOM_3 else _decode_by_pydicom_2(dataset, decoder)
+
+
+def _decode_by_pydicom_3(dataset: Dataset, decoder: str) -> tuple[np.ndarray, str]:
+    pixels = importlib.import_module("pydicom.pixels")
+    values, properties = pixels.get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
+        dataset,
+        raw=True,
+        decoding_plugin="" if decoder == "numpy" else decoder,
+        # Clearing unused bits would wrap the bright pixels of files that state too few bits.
+        correct_unused_bits=False,
+    )
+    return values, str(properties["photometric_interpretation"])
+
+
+def _decode_by_pydicom_2(dataset: Dataset, decoder: str) -> tuple[np.ndarray, str]:
+    dataset.convert_pixel_data(_NAMES_IN_PYDICOM_2.get(decoder, decoder))
+    photometric = str(dataset.PhotometricInterpretation)
+    return dataset.pixel_array, "RGB" if photometric in ("YBR_RCT", "YBR_ICT") else photometric
+
+
+def _decode_jpeg_12_bit(dataset: Dataset) -> np.ndarray:
+    """JPEG Extended with 12-bit samples, which pydicom has no decoder for but the GPL one; GDCM itself reads it."""
+    if dataset.BitsAllocated != 16 or dataset.BitsStored <= 8 or dataset.SamplesPerPixel != 1:
+        raise DecodingError("not 12-bit samples, one a pixel, in 16 bits")
+    gdcm = importlib.import_module("gdcm")
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(_first_frame(dataset))
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
+    image.SetDataElement(element)
+    # The polarity is applied later, once, for all transfer syntaxes.
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation))
+    # GDCM's Python binding hands bytes over as a string.
+    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
+    values = np.frombuffer(decoded, dtype=np.int16 if dataset.PixelRepresentation else np.uint16)
+    return values.reshape(dataset.Rows, dataset.Columns)
