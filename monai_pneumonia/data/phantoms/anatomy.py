@@ -106,7 +106,7 @@ def draw_anatomy(rng: np.random.Generator, age: float, sex: str) -> Anatomy:
         heart_x=rng.normal(1.7, 0.25) * scale,
         heart_angle=np.deg2rad(rng.normal(32 if child else 42, 5)),
         knob=(rng.uniform(1.0, 1.3) if child else rng.uniform(1.5, 2.0) + max(age - 40, 0) * 0.007) * scale,
-        mediastinum=(rng.normal(3.1, 0.4) if age < 3 else rng.normal(2.5, 0.25)) * scale,
+        mediastinum=(rng.normal(2.8, 0.4) if age < 3 else rng.normal(2.1, 0.22)) * scale,
         trachea=rng.normal(0.85, 0.06) * scale,
         rib_spacing=rng.normal(2.3, 0.1) * scale * (0.9 if child else 1.0),
         rib_radius=rng.normal(0.56, 0.04) * scale,

@@ -37,7 +37,7 @@ class Scene:
 
     def side(self, side: int) -> BoolArray:
         """Where the picture shows the lung of one side [H, W]."""
-        return self.soft.lungs & ((self.soft.x > 0) if side > 0 else (self.soft.x < 0))
+        return self.soft.lesion_site & ((self.soft.x > 0) if side > 0 else (self.soft.x < 0))
 
 
 LesionDrawer = Callable[[Scene, np.random.Generator], FloatArray]
@@ -64,7 +64,7 @@ def lobar_consolidation(scene: Scene, rng: np.random.Generator) -> FloatArray:
     dy = (soft.y - centre_y * height) / (0.85 * spread)
     ragged = 0.22 * smooth_noise(rng, soft.x.shape, 7) + 0.10 * smooth_noise(rng, soft.x.shape, 17)
     within = 1.0 - np.sqrt(dx * dx + dy * dy) + ragged
-    filling = np.clip(within / 0.38, 0, 1)
+    filling = np.clip(within / 0.45, 0, 1)
     depth = {"upper": 0.80, "middle": 0.62, "lower": 0.72}[lobe]
     if lobe == "upper":
         filling = filling * above
@@ -103,14 +103,23 @@ def diffuse_interstitial(scene: Scene, rng: np.random.Generator) -> FloatArray:
         patchy = 0.22 * smooth_noise(rng, soft.x.shape, 6)
         here = np.clip((reach - np.sqrt(dx * dx + dy * dy) + patchy) / 0.45, 0, 1)
         involved = np.where(scene.side(side), here, involved)
-        count = int(420 + 260 * scene.severity)
-        streaks += _fibres(scene, rng, side, count)
-        points, _, _ = grow_tree(anatomy, rng, side, generations=5, stems=8)
-        cuffs = projection.splat(points, np.full(len(points), 0.012 * scale**3))
-        streaks += projection.blur(cuffs, 0.1 * scale) - 0.35 * projection.blur(cuffs, 0.25 * scale)
-    haze = 0.05 + 0.07 * scene.severity
-    net = np.maximum(streaks, 0) * (0.55 + 0.75 * scene.severity) / scale
-    return np.clip(involved * (haze + np.minimum(net * 0.55, 0.5)), 0, 0.8).astype(np.float32)
+        streaks += _fibres(scene, rng, side, int(300 + 200 * scene.severity))
+        points, volumes, _ = grow_tree(anatomy, rng, side, generations=5, stems=8)
+        cuffs = projection.splat(points, np.full(len(points), float(np.median(volumes))))
+        streaks += 0.6 * np.tanh(projection.blur(cuffs, 0.16 * scale) / np.float32(0.6))
+    mesh = sum((_mesh(scene, rng, width) for width in (1.5, 1.0, 0.75)), np.zeros_like(soft.x)) / 3
+    haze = 0.05 + 0.06 * scene.severity
+    net = np.minimum(streaks / np.float32(scale), 0.9) * 0.26 + mesh * 0.36
+    uneven = np.clip(0.75 + 0.4 * smooth_noise(rng, soft.x.shape, 8), 0.1, 1.6)
+    return np.clip(involved * (haze + net * uneven * (0.45 + 0.65 * scene.severity)), 0, 0.8).astype(np.float32)
+
+
+def _mesh(scene: Scene, rng: np.random.Generator, width: float) -> FloatArray:
+    """Septa around cells of a given width in cm: the lines where a smooth random field passes through zero."""
+    across = max(scene.projection.rows * scene.projection.row_cm, scene.projection.columns * scene.projection.column_cm)
+    cells = max(4, round(across / (width * scene.anatomy.scale)))
+    field = smooth_noise(rng, scene.soft.x.shape, cells)
+    return np.exp(-np.square(field / np.float32(0.22)))
 
 
 def _fibres(scene: Scene, rng: np.random.Generator, side: int, count: int) -> FloatArray:
@@ -139,25 +148,26 @@ def peripheral_ground_glass(scene: Scene, rng: np.random.Generator) -> FloatArra
         The share of the lung's air that is filled [H, W], from 0 to 1.
     """
     soft, anatomy = scene.soft, scene.anatomy
-    height, scale = anatomy.lung_height, anatomy.scale
+    height = anatomy.lung_height
     filling = np.zeros_like(soft.x)
     count = int(rng.integers(3, 5) + round(3.4 * scene.severity))
-    ragged = 0.30 * smooth_noise(rng, soft.x.shape, 11) + 0.16 * smooth_noise(rng, soft.x.shape, 23)
+    ragged = 0.26 * smooth_noise(rng, soft.x.shape, 8) + 0.16 * smooth_noise(rng, soft.x.shape, 15)
     first = int(rng.choice([-1, 1]))
     for patch in range(count):
         side = first if patch % 2 == 0 else -first
         y = height * float(np.clip(rng.beta(4.2, 1.9), 0.25, 1.02))
         wall = float(anatomy.wall(np.array(y)))
-        inward = rng.uniform(0.10, 0.26)
-        x = side * wall * (1 - inward)
-        wide = wall * (0.13 + 0.07 * scene.severity) * rng.uniform(0.8, 1.25)
-        tall = height * (0.085 + 0.045 * scene.severity) * rng.uniform(0.75, 1.3)
+        x = side * wall * (1 - rng.uniform(0.08, 0.26))
+        wide = wall * (0.17 + 0.08 * scene.severity) * rng.uniform(0.8, 1.25)
+        tall = height * (0.11 + 0.05 * scene.severity) * rng.uniform(0.75, 1.3)
         dx, dy = (soft.x - np.float32(x)) / np.float32(wide), (soft.y - np.float32(y)) / np.float32(tall)
         within = 1.0 - np.sqrt(dx * dx + dy * dy) + ragged
-        density = rng.uniform(0.28, 0.42) + 0.16 * scene.severity
-        filling = np.maximum(filling, np.clip(within / 0.6, 0, 1) * np.float32(density))
-    texture = 1 + 0.16 * smooth_noise(rng, soft.x.shape, max(6, int(40 / scale**0.5)))
-    return np.where(soft.lungs, np.clip(filling * texture, 0, 0.8), 0).astype(np.float32)
+        density = rng.uniform(0.26, 0.38) + 0.14 * scene.severity
+        fill = np.float32(density) * smooth_step(within * np.float32(1.8) - 1)
+        # Patches that overlap lie one behind the other, in part.
+        filling = filling + fill * (1 - filling)
+    texture = 1 + 0.13 * smooth_noise(rng, soft.x.shape, 24) + 0.10 * smooth_noise(rng, soft.x.shape, 40)
+    return np.where(soft.lesion_site, np.clip(filling * texture, 0, 0.62), 0).astype(np.float32)
 
 
 LESIONS: Mapping[str, LesionDrawer] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
+from scipy import interpolate, ndimage
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -144,6 +144,23 @@ def tube_points(
     return points.reshape(-1, 3), (area[:, None] * share[None, :]).reshape(-1)
 
 
+def smooth_curve(points: NDArray[np.floating], values: NDArray[np.floating], count: int = 48) -> NDArray[np.floating]:
+    """Rounds the corners of a polyline and of numbers given along it.
+
+    Args:
+        points: corners [K, 3], in cm.
+        values: a number for each corner [K].
+        count: how many points to give back.
+
+    Returns:
+        Points and numbers [count, 4].
+    """
+    corners = np.concatenate([points, values[:, None]], axis=1)
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    spline = interpolate.PchipInterpolator(along, corners)
+    return np.asarray(spline(np.linspace(0.0, along[-1], count)))
+
+
 def smooth_step(value: FloatArray) -> FloatArray:
     """Rises from 0 at -1 to 1 at +1 without a corner."""
     clipped = np.clip(value * np.float32(0.5) + np.float32(0.5), 0, 1)
@@ -184,6 +201,26 @@ def ellipsoid_chord(
     second = (-sine * dx + cosine * dy) / np.float32(half_axes[1])
     inside = np.maximum(1 - first * first - second * second, 0)
     return np.asarray(np.float32(2 * half_axes[2]) * np.sqrt(inside), dtype=np.float32)
+
+
+def capsule_chord(x: FloatArray, y: FloatArray, ends: NDArray[np.floating], radii: tuple[float, float]) -> FloatArray:
+    """What the beam crosses of a limb's piece: a round cone between two points, closed by spheres.
+
+    Args:
+        x: patient coordinate of each pixel [H, W], in cm.
+        y: patient coordinate of each pixel [H, W], in cm.
+        ends: two points [2, 2], in cm.
+        radii: at the two ends, in cm.
+
+    Returns:
+        Path length [H, W], in cm.
+    """
+    along = (ends[1] - ends[0]).astype(np.float32)
+    dx, dy = x - np.float32(ends[0, 0]), y - np.float32(ends[0, 1])
+    share = np.clip((dx * along[0] + dy * along[1]) / np.float32(along @ along), 0, 1)
+    distance = (dx - share * along[0]) ** 2 + (dy - share * along[1]) ** 2
+    radius = np.float32(radii[0]) + share * np.float32(radii[1] - radii[0])
+    return np.asarray(2 * np.sqrt(np.maximum(radius * radius - distance, 0)), dtype=np.float32)
 
 
 def union(*chords: FloatArray) -> FloatArray:

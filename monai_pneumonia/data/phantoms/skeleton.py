@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_pneumonia.data.phantoms.anatomy import Anatomy
-from monai_pneumonia.data.phantoms.projection import FloatArray, Projection, smooth_step, tube_points
+from monai_pneumonia.data.phantoms.projection import FloatArray, Projection, smooth_curve, smooth_step, tube_points
 
-CORTEX = 0.62
-CORE = 0.16
+CORTEX = 0.72
+CORE = 0.20
 RIBS = 11
 
 
@@ -32,7 +32,9 @@ def draw_skeleton(anatomy: Anatomy, projection: Projection, shoulder_blades_over
         tubes += _bone(*_upper_arm(anatomy, side), projection.pixel_cm)
         tubes += _bone(*_shoulder_blade_border(anatomy, side, shoulder_blades_over_lungs), projection.pixel_cm)
     bones = projection.splat(np.concatenate([points for points, _ in tubes]), np.concatenate([volumes for _, volumes in tubes]))
-    return np.asarray(anatomy.bone * (projection.blur(bones, 0.07 * anatomy.scale) + _spine(anatomy, projection)), dtype=np.float32)
+    # Overlapping tubes of one bone must not count twice.
+    bones = np.float32(0.5) * np.tanh(projection.blur(bones, 0.07 * anatomy.scale) / np.float32(0.5))
+    return np.asarray(anatomy.bone * (bones + _spine(anatomy, projection)), dtype=np.float32)
 
 
 def _bone(
@@ -47,16 +49,17 @@ def _rib(anatomy: Anatomy, side: float, rib: int) -> tuple[NDArray[np.floating],
     # Angle about the body's long axis: 0 at the back, pi at the breast bone; cartilage, which does not show, ends it early.
     end = np.deg2rad(np.interp(rib, [0, 1, 6, 8, 10], [148, 146, 138, 112, 78]))
     angle = np.linspace(np.deg2rad(9), end, 64)
-    start = (rib - 0.9) * anatomy.rib_spacing
+    start = (rib - 0.55) * anatomy.rib_spacing
     drop = anatomy.rib_drop * np.interp(rib, [0, 2, 7, 10], [0.5, 0.75, 1.1, 1.15])
-    y = start + drop * ((1 - np.cos(angle)) / 2) ** 0.95 - 0.35 * anatomy.rib_spacing * np.sin(angle) ** 2
+    y = start + drop * ((1 - np.cos(angle)) / 2) ** 0.95 - (0.3 if anatomy.child else 0.12) * anatomy.rib_spacing * np.sin(angle) ** 2
     middle = np.maximum(start + 0.45 * drop, 0.6 * anatomy.scale)
-    reach = anatomy.wall(middle) + 0.35 * anatomy.scale
+    reach = anatomy.wall(middle) + 0.12 * anatomy.scale
     back = anatomy.depth(middle) + 0.3 * anatomy.scale
     x = side * np.maximum(reach * np.sin(angle) ** 0.85, 1.7 * anatomy.scale)
     curve = np.stack([x, y, back * np.cos(angle)], axis=1)
     width = anatomy.rib_radius * np.interp(angle, [0.1, 1.2, 2.5], [0.8, 1.0, 1.12])
-    return curve, width, width * 0.55
+    # The side of a rib is thin; without that every rib would end in a bright spot where it runs along the beam.
+    return curve, width, width * (0.34 + 0.3 * np.abs(np.cos(angle)))
 
 
 def _collar_bone(anatomy: Anatomy, side: float, raised: bool) -> tuple[NDArray[np.floating], float, float]:
@@ -71,29 +74,22 @@ def _collar_bone(anatomy: Anatomy, side: float, raised: bool) -> tuple[NDArray[n
 
 def _upper_arm(anatomy: Anatomy, side: float) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
     scale = anatomy.scale
-    reach = anatomy.cavity_width + 2.0 * scale + 0.8 * anatomy.fat
-    curve = np.array(
-        [
-            [reach + 0.2 * scale, 1.2 * scale, 0],
-            [reach + 1.2 * scale, 3.2 * scale, 0],
-            [1.17 * reach, 9 * scale, 0],
-            [1.34 * reach, 34 * scale, 0],
-        ]
-    )
-    curve[:, 0] *= side
-    width = np.array([1.6, 2.1, 1.15, 1.05]) * scale
-    return curve, width, width * 0.9
+    reach = anatomy.cavity_width + 2.4 * scale + 0.8 * anatomy.fat
+    corners = np.array([[1.0, 0.6, 0.0], [1.05, 2.2, 0.0], [1.22, 7.0, 0.0], [1.7, 19.0, 0.0]]) * np.array([side * reach, scale, 1.0])
+    curve = smooth_curve(corners, np.array([1.6, 2.0, 1.1, 1.0]) * scale)
+    return curve[:, :3], curve[:, 3], curve[:, 3] * 0.5
 
 
 def _shoulder_blade_border(anatomy: Anatomy, side: float, over_lungs: bool) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
     scale = anatomy.scale
     wall = anatomy.cavity_width + 0.6 * anatomy.fat
-    inner = (0.72 if over_lungs else 0.98) * wall
-    curve = np.array(
-        [[inner + 1.0 * scale, 0.2 * scale, 6.0], [inner + 1.5 * scale, 6 * scale, 6.5], [inner + 2.2 * scale, 12 * scale, 6.5]]
+    inner = (0.74 if over_lungs else 1.0) * wall
+    corners = np.array(
+        [[inner + 2.6 * scale, 0.4 * scale, 6.0], [inner + 2.0 * scale, 6 * scale, 6.5], [inner + 2.0 * scale, 12 * scale, 6.5]]
     )
-    curve[:, 0] *= side
-    return curve, np.array([2.6, 1.9, 0.5]) * scale, 0.3 * scale
+    corners[:, 0] *= side
+    curve = smooth_curve(corners, np.array([2.7, 2.0, 0.6]) * scale)
+    return curve[:, :3], curve[:, 3], 0.22 * scale
 
 
 def _spine(anatomy: Anatomy, projection: Projection) -> FloatArray:
@@ -117,5 +113,5 @@ def _spine(anatomy: Anatomy, projection: Projection) -> FloatArray:
     transverse = np.exp(-(((phase - np.float32(0.3)) / np.float32(0.14)) ** 2)) * smooth_step(
         (2.7 * scale - np.abs(x)) / np.float32(0.3 * scale)
     )
-    total = 0.42 * body + 0.16 * plate + 0.16 * side_edge + 0.2 * pedicle + 0.22 * process + 0.12 * transverse
+    total = 0.16 * body + 0.06 * plate + 0.05 * side_edge + 0.12 * pedicle + 0.16 * process + 0.07 * transverse
     return projection.blur((total * scale).astype(np.float32), 0.07 * scale)

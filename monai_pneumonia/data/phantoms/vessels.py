@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_pneumonia.data.phantoms.anatomy import Anatomy
-from monai_pneumonia.data.phantoms.projection import FloatArray, Projection
+from monai_pneumonia.data.phantoms.projection import FloatArray, Projection, ellipsoid_chord
 
 GENERATIONS = 6
 
@@ -22,11 +24,14 @@ def draw_vessels(anatomy: Anatomy, projection: Projection, rng: np.random.Genera
     Returns:
         Path length through vessels [H, W], in cm.
     """
-    total = np.zeros((projection.rows, projection.columns), dtype=np.float32)
+    x, y = projection.grid()
+    scale = anatomy.scale
+    roots = [ellipsoid_chord(x, y, hilum(anatomy, side), (1.5 * scale, 2.3 * scale, 0.7 * scale), -0.3 * side) for side in (-1, 1)]
+    total = projection.blur(roots[0] + roots[1], 0.45 * scale)
     trees = [grow_tree(anatomy, rng, side) for side in (-1, 1)]
     points, volumes, radii = (np.concatenate(part) for part in zip(*trees, strict=True))
-    edges = np.array([0.0, 0.09, 0.18, 0.33, 9.0]) * anatomy.scale
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    edges = np.array([0.0, 0.09, 0.18, 0.33, 9.0]) * scale
+    for low, high in itertools.pairwise(edges):
         chosen = (radii >= low) & (radii < high)
         if chosen.any():
             layer = projection.splat(points[chosen], volumes[chosen])
@@ -35,7 +40,7 @@ def draw_vessels(anatomy: Anatomy, projection: Projection, rng: np.random.Genera
 
 
 def grow_tree(
-    anatomy: Anatomy, rng: np.random.Generator, side: int, generations: int = GENERATIONS, stems: int = 7
+    anatomy: Anatomy, rng: np.random.Generator, side: int, generations: int = GENERATIONS, stems: int = 11
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
     """Grows the tree of one lung.
 
@@ -54,7 +59,7 @@ def grow_tree(
     start = np.tile([x, y, 1.0], (stems, 1)) + rng.normal(0, 0.35 * scale, (stems, 3))
     heading = np.linspace(np.deg2rad(-68), np.deg2rad(82), stems) + rng.normal(0, 0.13, stems)
     length = rng.uniform(2.6, 3.9, stems) * scale
-    radius = rng.uniform(0.3, 0.46, stems) * scale
+    radius = rng.uniform(0.6, 0.95, stems) * scale
     collected: list[tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]] = []
     steps = 22
     fraction = (np.arange(steps) + 0.5) / steps
@@ -72,6 +77,6 @@ def grow_tree(
         fork = rng.uniform(0.22, 0.55, len(heading))
         heading = np.stack([heading + bend - fork, heading + bend + fork * rng.uniform(0.5, 1.2, len(heading))], axis=1).ravel()
         length = np.repeat(length, 2) * rng.uniform(0.6, 0.92, len(start))
-        radius = np.repeat(radius * 0.75, 2) * rng.uniform(0.78, 1.02, len(start))
+        radius = np.repeat(radius * 0.75, 2) * rng.uniform(0.74, 1.0, len(start))
     points, volumes, radii = (np.concatenate(part) for part in zip(*collected, strict=True))
     return points, volumes, radii
