@@ -1,6 +1,6 @@
 """Prints what the running environment holds as a constraints file: one exact version a line.
 
-    .venv/bin/python scripts/lib/pins.py > requirements/core.txt
+.venv/bin/python scripts/lib/pins.py > requirements/core.txt
 """
 
 from __future__ import annotations
