@@ -69,6 +69,6 @@ def _log_any_present(log_present: Tensor, log_absent: Tensor, allowed: Tensor) -
     As the sum over k of "k is present and no allowed class before it": neither vanishing nor certain probabilities lose
     their gradient, as they do where the product is taken from one.
     """
-    log_absent = log_absent.masked_fill(~allowed, 0.0)
-    none_before = log_absent.cumsum(dim=1) - log_absent
+    none_up_to = log_absent.masked_fill(~allowed, 0.0).cumsum(dim=1)
+    none_before = functional.pad(none_up_to[:, :-1], (1, 0))
     return torch.logsumexp((log_present + none_before).masked_fill(~allowed, float("-inf")), dim=1)

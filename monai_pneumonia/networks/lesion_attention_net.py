@@ -82,7 +82,10 @@ class LesionAttentionNet(nn.Module):
 
     @staticmethod
     def _projection(in_channels: int, out_channels: int) -> nn.Module:
-        return Convolution(2, in_channels, out_channels, kernel_size=1, adn_ordering="NA", norm="batch", act="relu", bias=False)
+        projection: nn.Module = Convolution(
+            2, in_channels, out_channels, kernel_size=1, adn_ordering="NA", norm="batch", act="relu", bias=False
+        )
+        return projection
 
     def forward(self, images: Tensor, gate: Tensor | None = None) -> Tensor | LesionOutput:
         """Classifies images [B, 1, H, W] in [0, 1], H and W multiples of 32.
