@@ -32,7 +32,7 @@ _MAP = Annotated[
     list[str] | None,
     typer.Option("--map", help=f"LABEL=CLASS, LABEL=null (keep without a label) or LABEL={DROP} (leave out); may be repeated."),
 ]
-_SEED = Annotated[int, typer.Option("--seed", help="Seed of the split, where the source has none.")]
+_SEED = Annotated[int, typer.Option("--seed", min=0, help="Seed of the split, where the source has none.")]
 _FRACTIONS = Annotated[
     tuple[float, float, float],
     typer.Option("--fractions", help="Shares of training, validation and testing, where the source has no split."),

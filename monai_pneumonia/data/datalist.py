@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 
 from monai_pneumonia.data.labels import LabelSpace
-from monai_pneumonia.errors import BadInputError
+from monai_pneumonia.errors import BadInputError, OutputNotWritableError
 
 SECTIONS = ("training", "validation", "testing")
 MASK_KINDS = ("pixel", "box", "empty", "unknown")
@@ -159,7 +159,7 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInputError(f"cannot read the datalist {file}: {error.strerror}") from error
-    except ValueError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise BadInputError(f"the datalist {file} is not JSON: {error}") from error
     breaches = [
         f"{'/'.join(str(step) for step in breach.absolute_path) or 'top level'}: {breach.message}"
@@ -176,9 +176,12 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
 
 
 def save_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
-    """Writes a datalist, its paths made relative to the new file; whole or not at all."""
+    """Writes a datalist, its paths made relative to the new file; whole or not at all.
+
+    Raises:
+        OutputNotWritableError: the file cannot be written there.
+    """
     file = Path(os.path.abspath(path))
-    file.parent.mkdir(parents=True, exist_ok=True)
 
     def record(item: DatalistItem) -> dict[str, Any]:
         values = asdict(item)
@@ -195,5 +198,9 @@ def save_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
         **{section: [record(item) for item in datalist.section(section)] for section in SECTIONS},
     }
     unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(file)
+    except OSError as error:
+        raise OutputNotWritableError(f"cannot write the datalist {file}: {error.strerror}") from error

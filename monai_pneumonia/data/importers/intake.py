@@ -27,6 +27,7 @@ _SPLIT_NAMES = {
 }
 _EXAMPLES_SHOWN = 3
 _NAMES_SHOWN = 20
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class LabelRules:
         """The label space of the datalist.
 
         Raises:
-            BadInputError: classes and groups do not fit together, or the mapping leads to a label that is neither.
+            BadInputError: classes and groups do not fit together.
+            UsageError: the mapping leads to a label that is neither a class nor a group.
         """
         default = DEFAULT_GROUPS if self.classes == DEFAULT_CLASSES else {}
         space = LabelSpace.of(self.classes, default if self.groups is None else self.groups)
         for label, target in self.mapping.items():
             if target != DROP and not space.knows(target):
-                raise BadInputError(
+                raise UsageError(
                     f"label '{label}' is mapped to '{target}', which is neither a class of {list(space.classes)} nor a group of "
                     f"{list(space.groups)}: map it to one of these (--map), or add it (--classes, --group)"
                 )
@@ -298,4 +300,4 @@ def _below(file: Path, root: Path, keep_suffix: bool) -> str:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "picture"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-_LONGEST_NAME:].strip("._-") or "picture"
