@@ -11,8 +11,8 @@ from monai_pneumonia.errors import PneumoniaError, RejectedImageError, Unreadabl
 from monai_pneumonia.radiograph.grey_levels import constant_warning, unit_range
 from monai_pneumonia.radiograph.types import Radiograph, check_size, one_line
 
-# Named, so that Pillow never hands a file to a format that runs another program (EPS calls Ghostscript).
-PILLOW_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000")
+# Named, so that Pillow never hands a file to a format that runs another program (EPS calls Ghostscript). MPO comes by way of JPEG.
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000")
 _TIFF_PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 
