@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Compose, MapTransform
+from monai.transforms import Compose, MapTransform, convert_applied_interp_mode, reset_ops_id
 from monai.transforms.utils_pytorch_numpy_unification import percentile
 
 from monai_pneumonia.transforms.geometry import fit_transforms, pad_transforms
@@ -111,3 +112,36 @@ def network_input(picture: str | os.PathLike[str] | np.ndarray | torch.Tensor, i
         BadInputError: a file or an array that is no single radiograph.
     """
     return network_input_transforms(input_size, resize_mode)({"image": picture})["image"]
+
+
+def to_original_grid(values: torch.Tensor, reference: MetaTensor) -> torch.Tensor:
+    """Brings a map on the network's grid back to the picture's own pixels, by undoing what the reference remembers.
+
+    Args:
+        values: [1, S, S] or [S, S], e.g. attention in [0, 1].
+        reference: the network input [1, S, S] that the map belongs to, as :func:`network_input` gave it (also collated and decollated).
+
+    Returns:
+        float32 [H, W], the picture's own height and width, interpolated linearly and clipped to [0, 1]; bars of ``pad`` mode are cut off.
+
+    Raises:
+        ValueError: the map is not on the reference's grid, or the reference remembers other steps than those of this module.
+    """
+    grid = values if values.ndim == 3 else values[None]
+    if grid.shape != reference.shape:
+        raise ValueError(
+            f"the map is {list(values.shape)}, the network's input {list(reference.shape)}: bring the map to the input's grid first"
+        )
+    steps = [operation["class"] for operation in reference.applied_operations]
+    if steps not in (["FitToSquare"], ["FitToSquare", "SpatialPad"]):
+        raise ValueError(
+            f"the reference remembers the steps {steps}: give the network input as it was before augmentation, with its metadata"
+        )
+    resize_mode = "pad" if "SpatialPad" in steps else "stretch"
+    input_size = reference.shape[-1]
+    geometry = Compose([fit_transforms("map", input_size, resize_mode), *pad_transforms("map", input_size, resize_mode)])
+    # The steps may have run in another process, where the transforms had other identities.
+    operations = reset_ops_id(convert_applied_interp_mode(deepcopy(reference.applied_operations), mode="bilinear", align_corners=False))
+    placed = MetaTensor(grid.detach().as_subclass(torch.Tensor).float(), applied_operations=operations)
+    restored: torch.Tensor = geometry.inverse({"map": placed})["map"].as_tensor()
+    return restored[0].clamp(0.0, 1.0)
