@@ -17,13 +17,15 @@ from monai_pneumonia.evaluation.samples import Sample, SampleGroup
 from monai_pneumonia.evaluation.tables import NOTES, Cell, Table, account_tables, all_tables, provenance
 
 HEADLINES: Mapping[str, str] = {
-    "p_pneumonia_auc": "AUC, pneumonia or not",
+    "p_pneumonia_auc": "Pneumonia AUC",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
-    "macro_auc": "Macro AUC, classes",
+    "macro_auc": "Class macro AUC",
     "balanced_accuracy": "Balanced accuracy",
     "calibration_error": "Calibration error",
 }
+
+_TEXT = " class='text'"
 
 
 def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, samples: Sequence[SampleGroup]) -> str:
@@ -40,7 +42,7 @@ def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, sampl
         title=escape(f"Evaluation on {metrics['datalist']['name']}, {metrics['section']}"),
         warning=escape(metrics["research_use_only"]),
         headlines="\n".join(_headline(title, metrics["overall"][key]) for key, title in HEADLINES.items()),
-        provenance="\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in provenance(metrics)),
+        provenance="\n".join(_term(name, value) for name, value in provenance(metrics)),
         accounting="\n".join(_table(table) for table in account_tables(metrics)),
         alarm=_alarm(metrics["accounting"]),
         figures="\n".join(_figure(kind, kind.name in drawn, folder) for kind in FIGURES),
@@ -52,6 +54,11 @@ def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, sampl
 
 def _template(name: str) -> Template:
     return Template((files("monai_pneumonia.evaluation") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _term(name: str, value: str) -> str:
+    kind = " class='sum'" if name.endswith("SHA-256") else ""
+    return f"<dt>{escape(name)}</dt><dd{kind}>{escape(value)}</dd>"
 
 
 def _headline(title: str, entry: Mapping[str, Any]) -> str:
@@ -73,14 +80,17 @@ def _alarm(accounting: Mapping[str, Any]) -> str:
 
 
 def _table(table: Table) -> str:
-    heads = "".join(f"<th scope='col'>{escape(column)}</th>" for column in table.columns)
+    is_text = [False, *(any(not _is_number(row[at].text) for row in table.rows) for at in range(1, len(table.columns)))]
+    heads = "".join(
+        f"<th scope='col'{_TEXT if text else ''}>{escape(name)}</th>" for name, text in zip(table.columns, is_text, strict=True)
+    )
     rows = "".join(_row(row, at < table.emphasis) for at, row in enumerate(table.rows))
     return f"<div class='scroll'><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _row(cells: Sequence[Cell], emphasis: bool) -> str:
     first, *others = cells
-    body = "".join(f"<td{'' if _is_number(cell.text) else ' class=text'}>{_cell(cell)}</td>" for cell in others)
+    body = "".join(f"<td{'' if _is_number(cell.text) else _TEXT}>{_cell(cell)}</td>" for cell in others)
     return f"<tr{' class=emphasis' if emphasis else ''}><th scope='row'>{_cell(first)}</th>{body}</tr>"
 
 

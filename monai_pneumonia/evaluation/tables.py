@@ -166,6 +166,8 @@ def provenance(metrics: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 NOTES: Sequence[str] = (
     "Intervals come from resampling patients, not pictures, within the items of each row. A metric has none where fewer than nine in ten "
     "resamples define it, which takes about three patients of each kind.",
+    "An interval without width, such as 1.000 to 1.000, means that no resample could show another value, not that none is possible: "
+    "look at the number of patients.",
     "A metric of a class that a part does not hold is not defined there; means over classes run over the classes that the part holds, "
     "so that they compare only between parts of the same classes.",
     "A label that names a group of classes counts as pneumonia where all of them are, and is in no metric of single classes.",

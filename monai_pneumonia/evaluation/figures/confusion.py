@@ -13,7 +13,7 @@ from monai_pneumonia.evaluation.figures.style import INK, colour, name_for_figur
 from monai_pneumonia.evaluation.formatting import percent
 from monai_pneumonia.evaluation.joining import LabelledPredictions
 
-_DARK = 0.55
+_DARK = 0.8
 _LONG_LABELS = 6
 
 

@@ -29,9 +29,11 @@ def draw_reliability(labelled: LabelledPredictions, metrics: Mapping[str, Any]) 
     mean, share, mass = bins.mean_score[0][filled], bins.share_positive[0][filled], bins.mass[0][filled]
     low, high = wilson_interval(share, mass)
 
-    figure = new_figure(4.6, 5.6)
+    figure = new_figure(5.4, 6.0)
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1.2), sharex=True)
     unit_square(top, "", "share of pneumonia")
+    # As wide as the histogram below it; the figure's own shape keeps it nearly square.
+    top.set_aspect("auto")
     top.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, label="perfect calibration")
     top.vlines(mean, low, high, color=colour(0), linewidth=1.1, alpha=0.55, zorder=2)
     top.plot(mean, share, "o-", color=colour(0), linewidth=1.2, markersize=5, zorder=3, label="ten bins of equal mass")

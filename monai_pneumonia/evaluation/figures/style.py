@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Okabe and Ito's palette without its yellow, which is too pale for a line on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
@@ -65,7 +66,7 @@ def house_style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches, its parts laid out so that nothing is cut."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06), facecolor="white")
 
 
 def colour(position: int) -> str:
@@ -93,5 +94,5 @@ def unit_square(axes: Axes, x_label: str, y_label: str) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Writes a figure as SVG and PNG; the same figure gives the same bytes."""
-    FigureCanvasSVG(figure).print_svg(folder / f"{name}.svg", metadata={"Date": None})
-    FigureCanvasAgg(figure).print_figure(folder / f"{name}.png", dpi=_RESOLUTION, metadata={"Software": None})
+    FigureCanvasSVG(figure).print_figure(folder / f"{name}.svg", format="svg", metadata={"Date": None})
+    FigureCanvasAgg(figure).print_figure(folder / f"{name}.png", format="png", dpi=_RESOLUTION, metadata={"Software": None})
