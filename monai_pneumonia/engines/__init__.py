@@ -1,7 +1,8 @@
 """Ignite engines on top of monai.engines, and what a bundle run does before and after them."""
 
+from monai_pneumonia.engines.distributed import distribute, join_processes, leave_processes, local_device
 from monai_pneumonia.engines.faults import one_line_errors
-from monai_pneumonia.engines.lesion_trainer import LesionTrainer, prepare_lesion_batch
+from monai_pneumonia.engines.lesion_trainer import LesionTrainer, batch_loss, prepare_lesion_batch
 from monai_pneumonia.engines.preflight import preflight
 from monai_pneumonia.engines.publication import publish_weights
 from monai_pneumonia.engines.run_data import load_run_datalist, prepare_datasets
@@ -9,8 +10,13 @@ from monai_pneumonia.engines.training import build_training_network, run_engine
 
 __all__ = [
     "LesionTrainer",
+    "batch_loss",
     "build_training_network",
+    "distribute",
+    "join_processes",
+    "leave_processes",
     "load_run_datalist",
+    "local_device",
     "one_line_errors",
     "preflight",
     "prepare_datasets",

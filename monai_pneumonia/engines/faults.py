@@ -41,5 +41,6 @@ def one_line_errors(exit_code: ExitCode | None = None) -> Iterator[None]:
         cause = find_cause(error)
         if cause is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
-        print(f"error: {cause}", file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {cause}", file=sys.stderr, flush=True)
         raise SystemExit(int(cause.exit_code if exit_code is None else exit_code)) from None

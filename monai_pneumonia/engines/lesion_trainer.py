@@ -26,6 +26,11 @@ def prepare_lesion_batch(
     return image, target
 
 
+def batch_loss(output: dict[str, Any]) -> float:
+    """The loss in an iteration's output."""
+    return float(output[CommonKeys.LOSS].detach())
+
+
 class LesionTrainer(SupervisedTrainer):
     """Trains a :class:`LesionAttentionNet` on candidate sets.
 

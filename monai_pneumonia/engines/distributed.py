@@ -1,0 +1,44 @@
+"""Training on several devices: one process each, started by torchrun."""
+
+from __future__ import annotations
+
+import os
+
+import ignite.distributed as idist
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def local_device() -> torch.device:
+    """The device of this process: the GPU that torchrun gave it, else the first GPU, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def join_processes() -> None:
+    """Joins the processes that torchrun started: over NCCL where there are GPUs, else over gloo."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_device())
+    idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def leave_processes() -> None:
+    """Undoes :func:`join_processes`."""
+    idist.finalize()
+
+
+def distribute(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """Wraps a network so that gradients are averaged over processes.
+
+    On GPUs batch normalisation takes its statistics over all processes; on CPUs, where torch has no such layer, each
+    process has its own, and only a normalisation that never mixes the batch gives one process's gradients exactly.
+
+    Args:
+        network: changed in place.
+        device: of this process.
+    """
+    if device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return DistributedDataParallel(network.to(device), device_ids=[device] if device.type == "cuda" else None)
