@@ -23,10 +23,16 @@ class SplitRules:
     Attributes:
         fractions: shares of training, validation and testing; they sum to 1 and none is negative.
         seed: of the shuffle.
+
+    Raises:
+        UsageError: the fractions are no shares of a whole.
     """
 
     fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_shares(self.fractions)
 
 
 DEFAULT_SPLIT_RULES = SplitRules()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from monai_pneumonia.data.datalist import DatalistItem
@@ -74,11 +75,14 @@ def import_medmnist(
 
 def _read_archive(archive: Path) -> Mapping[str, NDArray[np.generic]]:
     try:
-        with np.load(archive, allow_pickle=False) as content:
+        content = np.load(archive, allow_pickle=False)
+        if not isinstance(content, NpzFile):
+            raise ValueError("it holds one array")
+        with content:
             arrays = {name: content[name] for name in content.files}
     except OSError as error:
         raise BadInputError(f"cannot read {archive}: {error.strerror or error}") from error
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{archive} is no .npz archive of plain arrays: {error}") from error
     if "train_images" not in arrays:
         raise BadInputError(f"{archive} has no array 'train_images'; it has {sorted(arrays)}")
