@@ -16,6 +16,11 @@ _MOST_PIECES = 100
 _SHARE_TOLERANCE = 0.005
 
 
+def _check_shares(fractions: Sequence[float]) -> None:
+    if not fractions or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(f"`fractions` must be shares of a whole, none negative and together 1; got {list(fractions)}")
+
+
 @dataclass(frozen=True)
 class SplitRules:
     """How to split pictures that come without a split.
@@ -151,11 +156,6 @@ def patients_in_several_sections(placed: Iterable[tuple[str, DatalistItem]]) -> 
     for section, item in placed:
         sections.setdefault(item.patient, set()).add(section)
     return {patient: tuple(section for section in SECTIONS if section in found) for patient, found in sections.items() if len(found) > 1}
-
-
-def _check_shares(fractions: Sequence[float]) -> None:
-    if not fractions or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise UsageError(f"`fractions` must be shares of a whole, none negative and together 1; got {list(fractions)}")
 
 
 def _take(items: list[DatalistItem], share: float, later_parts: int, seed: int) -> tuple[list[DatalistItem], list[DatalistItem]]:
