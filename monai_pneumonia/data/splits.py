@@ -17,7 +17,7 @@ _SHARE_TOLERANCE = 0.005
 
 
 def _check_shares(fractions: Sequence[float]) -> None:
-    if not fractions or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if not fractions or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:  # not-a-number fails, too
         raise UsageError(f"`fractions` must be shares of a whole, none negative and together 1; got {list(fractions)}")
 
 

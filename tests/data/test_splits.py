@@ -91,7 +91,7 @@ def test_every_wanted_part_gets_a_patient_however_few_there_are(patients, weight
     assert sum(len(patients_of(part)) for part in parts) == len(patients)
 
 
-@pytest.mark.parametrize("fractions", [(), (0.5, 0.4), (1.2, -0.2), (0.7, 0.2, 0.2)])
+@pytest.mark.parametrize("fractions", [(), (0.5, 0.4), (1.2, -0.2), (0.7, 0.2, 0.2), (0.5, float("nan"))])
 def test_fractions_must_be_shares_of_a_whole(fractions):
     with pytest.raises(UsageError, match="fractions"):
         split_by_patient(make_items(20), fractions)
