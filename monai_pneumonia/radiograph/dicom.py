@@ -106,13 +106,13 @@ def _check_object(path: Path, dataset: Dataset) -> None:
         modality, sop_class = str(dataset.get("Modality") or "").strip().upper(), UID(str(dataset.get("SOPClassUID") or ""))
         if modality and modality not in MODALITIES:
             raise RejectedImageError(f"{path}: modality {modality} ({sop_class.name}), no radiograph: {_REMEDY}")
-        if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
-            raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
         frames = int(dataset.get("NumberOfFrames") or 1)
         if frames > 1:
             raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
         if not dataset.get("PixelData"):
-            raise UnreadableImageError(f"{path}: holds no pixels, or was cut short before them: {_REMEDY}, whole")
+            raise UnreadableImageError(f"{path}: holds no pixels, or was cut short: {_REMEDY}, whole")
+        if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
+            raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
         check_size(path, int(dataset.Rows), int(dataset.Columns))
         bits = (int(dataset.BitsAllocated), int(dataset.BitsStored))
         if bits[0] not in (8, 16) or not 1 <= bits[1] <= bits[0] or dataset.SamplesPerPixel not in (1, 3):
@@ -165,8 +165,9 @@ def _rgb(dataset: Dataset, values: np.ndarray, photometric: str) -> np.ndarray:
     elif photometric != "RGB":
         values = processing.convert_color_space(values, photometric, "RGB")
     if values.dtype.itemsize > 1:
-        depth = 16 if photometric == "PALETTE COLOR" else int(dataset.BitsStored)
-        values = (values.astype(np.uint32) * 255 // (2**depth - 1)).clip(0, 255)
+        # Palettes of 8 bits may be written in words of 16.
+        bits = dataset.RedPaletteColorLookupTableDescriptor[2] if photometric == "PALETTE COLOR" else dataset.BitsStored
+        values = (values.astype(np.uint32) * 255 // (2 ** int(bits) - 1)).clip(0, 255)
     return values.astype(np.uint8)
 
 

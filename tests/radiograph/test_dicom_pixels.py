@@ -1,0 +1,127 @@
+"""Every transfer syntax gives back the stored values, by decoders that we may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+from radiograph_files import GDCM_NAMES, JPEG_12_BIT, dicom_dataset, encapsulate_frame, marker, save_dicom, write_dicom
+
+from monai_pneumonia.radiograph import dicom_pixels
+from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
+
+
+
+def _decoded(path: Path) -> np.ndarray:
+    return np.asarray(stored_values(pydicom.dcmread(path))[0])
+
+
+@pytest.mark.parametrize("syntax", ["", *GDCM_NAMES])
+@pytest.mark.parametrize("bits", [8, 10, 12, 15, 16])
+def test_lossless_syntaxes_give_the_stored_values(syntax: str, bits: int, tmp_path: Path) -> None:
+    values = (marker().astype(np.float64) / 255 * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    np.testing.assert_array_equal(_decoded(write_dicom(tmp_path / "a.dcm", values, syntax, bits=bits)), values)
+
+
+@pytest.mark.parametrize("syntax", ["", "rle", "jpeg_ls", "jpeg_2000", "jpeg_lossless"])
+def test_signed_values(syntax: str, tmp_path: Path) -> None:
+    values = marker().astype(np.int16) * 16 - 2048
+    np.testing.assert_array_equal(_decoded(write_dicom(tmp_path / "a.dcm", values, syntax, bits=12)).astype(np.int16), values)
+
+
+def test_jpeg_baseline_comes_near(tmp_path: Path) -> None:
+    decoded = _decoded(write_dicom(tmp_path / "a.dcm", marker(), "jpeg_baseline")).astype(int)
+    assert np.abs(decoded - marker()).mean() < 1.5
+    assert np.abs(decoded - marker()).max() < 40
+
+
+def test_12_bit_jpeg_comes_near(tmp_path: Path) -> None:
+    values = marker(32, 24).astype(np.uint16) * 16
+    dataset = dicom_dataset(values, bits=12)
+    encapsulate_frame(dataset, JPEG_12_BIT, "1.2.840.10008.1.2.4.51")
+    decoded = _decoded(save_dicom(dataset, tmp_path / "a.dcm"))
+    assert np.abs(decoded.astype(int) - values).max() <= 6
+
+
+def test_8_bit_jpeg_under_the_extended_syntax(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_baseline")
+    dataset = pydicom.dcmread(path)
+    baseline = _decoded(path)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.51")
+    np.testing.assert_array_equal(_decoded(save_dicom(dataset, path)), baseline)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"])
+def test_native_encodings(syntax: str, tmp_path: Path) -> None:
+    values = marker().astype(np.uint16) * 256
+    dataset = dicom_dataset(values)
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    np.testing.assert_array_equal(_decoded(save_dicom(dataset, tmp_path / "a.dcm")), values)
+
+
+def test_a_12_bit_jpeg_of_a_device() -> None:
+    decoded, _ = stored_values(pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm")))
+    # The values that libjpeg gives.
+    assert (int(decoded[420, 140]), int(decoded[230, 120])) == (244, 95)
+    # The same picture, as lossy JPEG 2000.
+    other, _ = stored_values(pydicom.dcmread(get_testdata_file("JPEG2000.dcm")))
+    assert np.corrcoef(decoded.ravel(), other.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm"])
+def test_copies_of_one_picture_by_other_writers_are_equal(name: str) -> None:
+    original, _ = stored_values(pydicom.dcmread(get_testdata_file("MR_small.dcm")))
+    np.testing.assert_array_equal(stored_values(pydicom.dcmread(get_testdata_file(name)))[0], original)
+
+
+def test_the_next_decoder_steps_in_where_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_2000")
+    asked = []
+    decode = dicom_pixels._decode
+
+    def failing_once(dataset: pydicom.Dataset, decoder: str) -> tuple[np.ndarray, str]:
+        asked.append(decoder)
+        if len(asked) == 1:
+            raise RuntimeError("first decoder down")
+        return decode(dataset, decoder)
+
+    monkeypatch.setattr(dicom_pixels, "_decode", failing_once)
+    np.testing.assert_array_equal(_decoded(path), marker())
+    assert asked == ["pylibjpeg", "pillow"]
+
+
+def test_all_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_2000")
+
+    def failing(dataset: pydicom.Dataset, decoder: str) -> tuple[np.ndarray, str]:
+        raise RuntimeError(f"no {decoder} today")
+
+    monkeypatch.setattr(dicom_pixels, "_decode", failing)
+    with pytest.raises(DecodingError, match=r"pylibjpeg: .*pillow: .*gdcm: "):
+        _decoded(path)
+
+
+def test_a_syntax_without_decoder_is_named() -> None:
+    dataset = dicom_dataset(marker())
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+    with pytest.raises(DecodingError, match="MPEG2"):
+        stored_values(dataset)
+
+
+@pytest.mark.parametrize("syntax", ["jpeg_baseline", "jpeg_lossless", "jpeg_ls", "jpeg_2000"])
+def test_a_stream_larger_than_the_tags_say_is_not_decoded(syntax: str, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), syntax))
+    dataset.Rows = 30
+    with pytest.raises(DecodingError, match="stream is 60 x 44, but the tags say 30 x 44"):
+        stored_values(dataset)
+
+
+def test_the_gpl_decoder_is_never_named() -> None:
+    # pylibjpeg calls its GPL plug-in for these only.
+    jpeg = [syntax for syntax in dicom_pixels._DECODERS if "pylibjpeg" in dicom_pixels._DECODERS[syntax]]
+    assert not [syntax for syntax in jpeg if "JPEG Lossless" in UID(syntax).name or "JPEG Baseline" in UID(syntax).name or "JPEG-LS" in UID(syntax).name]
+    assert all("2000" in UID(syntax).name or "RLE" in UID(syntax).name for syntax in jpeg)
