@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from monai_pneumonia.data.phantoms import PhantomFiles, PhantomSettings
+    from monai_pneumonia.data.phantoms import PhantomFiles
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def phantoms(
-    output: Annotated[Path, typer.Option(help="Folder to write to: new or empty.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to: new or empty.")],
     count: Annotated[int, typer.Option(help="Pictures in all parts together.")] = 600,
     size: Annotated[int, typer.Option(help="Long side of a picture, in pixels.")] = 192,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
@@ -32,7 +32,7 @@ def phantoms(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files; all others stay.")] = False,
 ) -> None:
     """Make synthetic chest X-rays with known lesions: pictures, outlines, datalist.json and datalist_flipped.json."""
-    from monai_pneumonia.data.phantoms import PhantomSettings
+    from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 
     settings = PhantomSettings(
         count=count,
@@ -44,22 +44,7 @@ def phantoms(
         outlined_share=outlined_share,
         lesion_contrast=lesion_contrast,
     )
-    files = _draw(output, settings, overwrite, workers)
-    _report(files)
-
-
-def _draw(output: Path, settings: PhantomSettings, overwrite: bool, workers: int) -> PhantomFiles:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from monai_pneumonia.data.phantoms import write_phantoms
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("drawing phantoms", total=settings.count)
-        return write_phantoms(
-            output, settings, overwrite=overwrite, workers=workers, progress=lambda done, _: progress.update(task, completed=done)
-        )
+    _report(write_phantoms(output, settings, overwrite=overwrite, workers=workers))
 
 
 def _report(files: PhantomFiles) -> None:
@@ -67,21 +52,22 @@ def _report(files: PhantomFiles) -> None:
 
     from monai_pneumonia import RESEARCH_USE_ONLY
 
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(_table(files))
     for path in (files.datalist, files.datalist_flipped, files.truth):
-        console.print(str(path), markup=False, highlight=False)
+        console.print(str(path))
     console.print(f"{len(files.items)} synthetic pictures. {RESEARCH_USE_ONLY}")
 
 
 def _table(files: PhantomFiles) -> Table:
     from collections import Counter
 
+    from rich import box
     from rich.table import Table
 
     counts = Counter((item.part, item.spec.finding, item.spec.hospital.name) for item in files.items)
     hospitals = sorted({hospital for _, _, hospital in counts})
-    table = Table(title="pictures by part, finding and hospital")
+    table = Table(title="pictures by part, finding and hospital", box=box.SIMPLE, padding=0)
     for heading in ("part", "finding"):
         table.add_column(heading)
     for heading in (*hospitals, "all"):

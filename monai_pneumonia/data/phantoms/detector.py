@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from monai_pneumonia.data.phantoms.glyphs import stamp
 from monai_pneumonia.data.phantoms.hospitals import Hospital
-from monai_pneumonia.data.phantoms.projection import FloatArray, Projection, smooth_noise
+from monai_pneumonia.data.phantoms.projection import BoolArray, FloatArray, Projection, resize, smooth_noise
+
+# Some scatter reaches every pixel, so the logarithm stays finite.
+_DARKEST = np.float32(1e-4)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class Exposure:
     borders: tuple[float, float, float, float]
     marker_shift: tuple[float, float]
     marked: bool
+
+    def opened(self, shape: tuple[int, int]) -> BoolArray:
+        """What the collimator leaves open of a picture [H, W]."""
+        rows, columns = shape
+        top, bottom, left, right = self.borders
+        field = np.zeros(shape, dtype=bool)
+        field[round(top * rows) : rows - round(bottom * rows), round(left * columns) : columns - round(right * columns)] = True
+        return field
 
 
 def draw_exposure(rng: np.random.Generator, hospital: Hospital) -> Exposure:
@@ -90,13 +102,7 @@ def expose(
 
 def burn_in(picture: FloatArray, hospital: Hospital, exposure: Exposure) -> FloatArray:
     """Covers what the collimator covers and burns in marker and caption."""
-    rows, columns = picture.shape
-    marked = picture.copy()
-    top, bottom, left, right = exposure.borders
-    marked[: round(top * rows)] = 0
-    marked[rows - round(bottom * rows) :] = 0
-    marked[:, : round(left * columns)] = 0
-    marked[:, columns - round(right * columns) :] = 0
+    marked = np.where(exposure.opened(picture.shape), picture, np.float32(0))
     if exposure.marked:
         row, column = hospital.marker_at
         at = (row + exposure.marker_shift[0], column + exposure.marker_shift[1])
@@ -107,17 +113,14 @@ def burn_in(picture: FloatArray, hospital: Hospital, exposure: Exposure) -> Floa
 
 
 def _veil(primary: FloatArray) -> FloatArray:
-    """Scattered radiation: the beam, blurred over several cm and brought to the mean of the whole."""
-    rows, columns = primary.shape
-    coarse = Image.fromarray(primary).resize((12, 12), Image.Resampling.BOX)
-    wide = np.asarray(coarse, dtype=np.float32)
-    padded = np.pad(wide, 1, mode="edge")
-    mean = sum(padded[i : i + 12, j : j + 12] for i in range(3) for j in range(3)) / np.float32(9)
-    veil = Image.fromarray(np.asarray(0.5 * mean + 0.5 * mean.mean(), dtype=np.float32)).resize((columns, rows), Image.Resampling.BICUBIC)
-    return np.maximum(np.asarray(veil, dtype=np.float32), np.float32(1e-4))
+    """Scattered radiation: half of it from the beam's surroundings, a few cm wide, half from the whole patient."""
+    coarse = np.asarray(Image.fromarray(primary).resize((12, 12), Image.Resampling.BOX), dtype=np.float32)
+    nearby = np.asarray(ndimage.uniform_filter(coarse, 3, mode="nearest"), dtype=np.float32)
+    mixed = np.asarray((nearby + nearby.mean()) / 2, dtype=np.float32)
+    return np.maximum(resize(mixed, primary.shape), _DARKEST)
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, int], projection: Projection) -> FloatArray:
     # A smaller pixel collects fewer photons; the detector's glow spreads each over its neighbours.
-    white = rng.standard_normal(shape, dtype=np.float32) * np.float32(0.18 / projection.pixel_cm) ** np.float32(0.5)
-    return white + np.float32(0.25) * smooth_noise(rng, shape, 60)
+    white = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(0.18 / projection.pixel_cm))
+    return np.asarray(white + np.float32(0.25) * smooth_noise(rng, shape, 60), dtype=np.float32)

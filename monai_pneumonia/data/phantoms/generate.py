@@ -95,8 +95,8 @@ def generate_phantom(spec: PhantomSpec) -> Phantom:
     healthy += draw_skeleton(anatomy, projection, portable)
     healthy = projection.blur(healthy, spec.hospital.blur)
     scene = Scene(anatomy, projection, soft, vessels, _severity(spec))
-    lesion, outline = _lesion(spec, scene)
     exposure = draw_exposure(picture, spec.hospital)
+    lesion, outline = _lesion(spec, scene, exposure.opened(soft.x.shape))
     pixels = expose(healthy, lesion, projection, spec.hospital, exposure, _stream(spec, _NOISE, spec.visit))
     pixels = burn_in(pixels, spec.hospital, exposure)
     spacing = (10 * projection.row_cm, 10 * projection.column_cm)
@@ -131,6 +131,8 @@ def _projection(spec: PhantomSpec, anatomy: Anatomy) -> Projection:
     rows, columns = round(long_side * height), round(long_side * width)
     expected = body_scale(spec.age)
     tall = 0.5 * (expected + anatomy.scale) * pose.normal(37.5 if anatomy.child else 35.0, 1.0)
+    # The collimator closes around the chest, so it takes away what lies beyond.
+    tall *= 1 + 1.2 * hospital.border
     wide = tall * hospital.aspect
     # The chest must fit: a narrow picture shows more height, as a radiographer would choose.
     grow = max(1.0, 2.1 * (anatomy.cavity_width + 1.0 * anatomy.scale) / wide)
@@ -147,7 +149,7 @@ def _projection(spec: PhantomSpec, anatomy: Anatomy) -> Projection:
     )
 
 
-def _lesion(spec: PhantomSpec, scene: Scene) -> tuple[FloatArray, BoolArray]:
+def _lesion(spec: PhantomSpec, scene: Scene, opened: BoolArray) -> tuple[FloatArray, BoolArray]:
     nothing = np.zeros(scene.soft.x.shape, dtype=np.float32)
     if spec.finding == "normal" or spec.lesion_contrast == 0:
         return nothing, nothing.astype(bool)
@@ -155,5 +157,6 @@ def _lesion(spec: PhantomSpec, scene: Scene) -> tuple[FloatArray, BoolArray]:
     # Where fluid replaces air, vessels no longer stand out.
     missing = np.float32(WATER * (1 - scene.anatomy.lung_density)) * np.maximum(scene.soft.air - scene.vessels, 0)
     added = scene.projection.blur(filled * missing * np.float32(spec.lesion_contrast), 0.06 * scene.anatomy.scale)
+    added = np.where(opened, added, np.float32(0))
     outline = outline_of(added, max(4, round(0.4 * scene.anatomy.scale**2 / scene.projection.pixel_cm**2)))
-    return np.where(outline, added, 0).astype(np.float32), outline
+    return np.where(outline, added, np.float32(0)), outline

@@ -83,7 +83,7 @@ def _air_bronchogram(scene: Scene, rng: np.random.Generator, side: int) -> Float
     points, _, _ = grow_tree(scene.anatomy, rng, side, generations=3, stems=5)
     width = 0.16 * scene.anatomy.scale
     layer = scene.projection.blur(scene.projection.splat(points, np.full(len(points), 0.012 * scene.anatomy.scale**2)), width)
-    return np.minimum(layer * 1.6, 0.55).astype(np.float32)
+    return np.asarray(np.minimum(layer * 1.6, 0.55), dtype=np.float32)
 
 
 def diffuse_interstitial(scene: Scene, rng: np.random.Generator) -> FloatArray:
@@ -111,7 +111,8 @@ def diffuse_interstitial(scene: Scene, rng: np.random.Generator) -> FloatArray:
     haze = 0.05 + 0.06 * scene.severity
     net = np.minimum(streaks / np.float32(scale), 0.9) * 0.26 + mesh * 0.36
     uneven = np.clip(0.75 + 0.4 * smooth_noise(rng, soft.x.shape, 8), 0.1, 1.6)
-    return np.clip(involved * (haze + net * uneven * (0.45 + 0.65 * scene.severity)), 0, 0.8).astype(np.float32)
+    filling = involved * (haze + net * uneven * (0.45 + 0.65 * scene.severity))
+    return np.asarray(np.clip(filling, 0, 0.8), dtype=np.float32)
 
 
 def _mesh(scene: Scene, rng: np.random.Generator, width: float) -> FloatArray:
@@ -119,7 +120,7 @@ def _mesh(scene: Scene, rng: np.random.Generator, width: float) -> FloatArray:
     across = max(scene.projection.rows * scene.projection.row_cm, scene.projection.columns * scene.projection.column_cm)
     cells = max(4, round(across / (width * scene.anatomy.scale)))
     field = smooth_noise(rng, scene.soft.x.shape, cells)
-    return np.exp(-np.square(field / np.float32(0.22)))
+    return np.asarray(np.exp(-np.square(field / np.float32(0.22))), dtype=np.float32)
 
 
 def _fibres(scene: Scene, rng: np.random.Generator, side: int, count: int) -> FloatArray:

@@ -23,7 +23,7 @@ class PlannedItem:
     Attributes:
         id: unique within the data set.
         index: its number.
-        part: ``training``, ``validation``, ``testing`` or ``testing_flipped``.
+        part: ``training``, ``validation``, ``testing`` or ``flipped``.
         label: what the datalist says, or None.
         mask_kind: what the datalist says of outlines.
         patient_id: the same for all pictures of a patient.
@@ -81,7 +81,7 @@ def _cells(settings: PhantomSettings) -> Iterator[tuple[str, str, bool]]:
 
 def _patient(settings: PhantomSettings, number: int, start: int, part: str, finding: str, first: bool) -> list[PlannedItem]:
     rng = np.random.default_rng([settings.seed, number, _WHO])
-    hospital = _draw_hospital(settings, rng, finding, part == "testing_flipped")
+    hospital = _draw_hospital(settings, rng, finding, part == "flipped")
     child = rng.random() < hospital.children
     age = float(round(rng.uniform(1, 6) if child else rng.uniform(18, 88)))
     sex = "F" if rng.random() < 0.48 else "M"
@@ -119,7 +119,7 @@ def _label(settings: PhantomSettings, rng: np.random.Generator, part: str, findi
 
 def _mask_kind(settings: PhantomSettings, rng: np.random.Generator, part: str, finding: str, hospital: Hospital) -> str:
     outlined, boxed, read = rng.random(3)
-    if settings.outlined_testing and part.startswith("testing"):
+    if settings.outlined_testing and part in ("testing", "flipped"):
         return "empty" if finding == NEGATIVE_CLASS else "pixel"
     if finding == NEGATIVE_CLASS:
         return "empty" if read < hospital.read_empty else "unknown"

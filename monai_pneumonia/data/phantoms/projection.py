@@ -12,6 +12,9 @@ from scipy import interpolate, ndimage
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
+# Interpolation takes variance away from noise; this gives it back.
+_UNIT = np.float32(1.4)
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -161,7 +164,7 @@ def smooth_curve(points: NDArray[np.floating], values: NDArray[np.floating], cou
     return np.asarray(spline(np.linspace(0.0, along[-1], count)))
 
 
-def smooth_step(value: FloatArray) -> FloatArray:
+def smooth_step(value: NDArray[np.floating]) -> FloatArray:
     """Rises from 0 at -1 to 1 at +1 without a corner."""
     clipped = np.clip(value * np.float32(0.5) + np.float32(0.5), 0, 1)
     return np.asarray(clipped * clipped * (3 - 2 * clipped), dtype=np.float32)
@@ -176,8 +179,13 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -
         cells: how many bumps fit along a side.
     """
     coarse = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
-    fine = Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    return np.asarray(fine, dtype=np.float32) * np.float32(1.4)
+    return np.asarray(resize(coarse, shape) * _UNIT, dtype=np.float32)
+
+
+def resize(picture: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Brings a picture [h, w] to another size [H, W] by cubic interpolation."""
+    resized = Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.float32)
 
 
 def ellipsoid_chord(

@@ -11,7 +11,7 @@ from monai_pneumonia.data.phantoms.generate import SMALLEST_SIZE
 from monai_pneumonia.data.phantoms.hospitals import HOSPITALS, Hospital
 from monai_pneumonia.errors import UsageError
 
-PARTS = ("training", "validation", "testing", "testing_flipped")
+PARTS = ("training", "validation", "testing", "flipped")
 IMAGE_FORMATS = ("png", "dicom")
 TRANSFER_SYNTAXES = ("explicit", "implicit", "rle", "mixed")
 
@@ -21,7 +21,7 @@ def _class_shares() -> dict[str, float]:
 
 
 def _part_shares() -> dict[str, float]:
-    return {"training": 0.56, "validation": 0.14, "testing": 0.15, "testing_flipped": 0.15}
+    return {"training": 0.56, "validation": 0.14, "testing": 0.15, "flipped": 0.15}
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class PhantomSettings:
         transfer_syntax: of DICOM files: ``explicit``, ``implicit``, ``rle``, or ``mixed`` for all three in turn.
         hospitals: two or more.
         class_shares: share of patients with each finding.
-        part_shares: share of patients in ``training``, ``validation``, ``testing`` and ``testing_flipped``.
+        part_shares: share of patients in ``training``, ``validation``, ``testing`` and ``flipped``.
         confounding: probability that a patient comes from the hospital tied to the class, others sharing the rest evenly;
-            ``1 / len(hospitals)`` unties class and hospital. In ``testing_flipped`` each class is tied to another's hospital.
+            ``1 / len(hospitals)`` unties class and hospital. In ``flipped`` each class is tied to another's hospital.
         pictures_per_patient: at most.
         group_share: share of pneumonia patients whose label says ``pneumonia_unspecified`` only.
         unlabelled_share: share of patients without a label, in training alone.

@@ -162,9 +162,8 @@ def _windpipe(anatomy: Anatomy, projection: Projection) -> FloatArray:
     left = np.array([[-0.25 * scale, carina, 1.0], [4.0 * scale, carina + 3.0 * scale, 1.0]])
     radius = anatomy.trachea
     parts = ((trunk, radius), (right, 0.78 * radius), (left, 0.7 * radius))
-    return projection.blur(
-        sum(projection.splat(*tube_points(curve, size, size, projection.pixel_cm)) for curve, size in parts), 0.12 * scale
-    )
+    points, volumes = zip(*(tube_points(curve, size, size, projection.pixel_cm) for curve, size in parts), strict=True)
+    return projection.blur(projection.splat(np.concatenate(points), np.concatenate(volumes)), 0.12 * scale)
 
 
 def _stomach_gas(anatomy: Anatomy, x: FloatArray, y: FloatArray, below: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -24,11 +24,11 @@ from monai_pneumonia.data.phantoms.dicom import write_dicom
 from monai_pneumonia.data.phantoms.generate import Phantom, generate_phantom
 from monai_pneumonia.data.phantoms.plan import PlannedItem, plan_items
 from monai_pneumonia.data.phantoms.settings import PhantomSettings
+from monai_pneumonia.data.progress import track
 from monai_pneumonia.errors import OutputNotWritableError
 
 LICENSE = "CC0-1.0 synthetic"
 MANIFEST = "phantoms.json"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,6 @@ def write_phantoms(
     *,
     overwrite: bool = False,
     workers: int = 1,
-    progress: Progress | None = None,
 ) -> PhantomFiles:
     """Draws and writes a data set. The same settings give the same bytes, whatever the number of workers.
 
@@ -75,7 +74,6 @@ def write_phantoms(
         overwrite: whether the folder may hold something. Files of an earlier run are then replaced, once the new ones are
             complete; other people's files stay.
         workers: processes that draw.
-        progress: called with (pictures done, pictures in all).
 
     Returns:
         Where everything lies.
@@ -87,11 +85,17 @@ def write_phantoms(
     folder = Path(os.path.abspath(output_dir))
     items = plan_items(settings)
     with _workplace(folder, overwrite) as place:
-        drawn = _draw_all(place, items, settings, workers, progress)
+        drawn = _draw_all(place, items, settings, workers)
         _write_tables(place, settings, items, drawn)
         _move_into(place, folder)
-    files = ("datalist.json", "datalist_flipped.json", "truth.csv", MANIFEST)
-    return PhantomFiles(folder, *(folder / name for name in files), tuple(items))
+    return PhantomFiles(
+        folder=folder,
+        datalist=folder / "datalist.json",
+        datalist_flipped=folder / "datalist_flipped.json",
+        truth=folder / "truth.csv",
+        manifest=folder / MANIFEST,
+        items=tuple(items),
+    )
 
 
 @contextmanager
@@ -114,24 +118,14 @@ def _workplace(folder: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _draw_all(place: Path, items: list[PlannedItem], settings: PhantomSettings, workers: int, progress: Progress | None) -> list[_Drawn]:
+def _draw_all(place: Path, items: list[PlannedItem], settings: PhantomSettings, workers: int) -> list[_Drawn]:
     for name in ("images", "outlines"):
         (place / name).mkdir()
     draw = partial(_draw, place, settings)
-    done: list[_Drawn] = []
-
-    def collect(results: Iterator[_Drawn]) -> None:
-        for result in results:
-            done.append(result)
-            if progress:
-                progress(len(done), len(items))
-
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            collect(pool.map(draw, items, chunksize=4))
-    else:
-        collect(map(draw, items))
-    return done
+    if workers == 1:
+        return list(track(map(draw, items), "drawing phantoms", len(items)))
+    with ProcessPoolExecutor(workers) as pool:
+        return list(track(pool.map(draw, items, chunksize=4), "drawing phantoms", len(items)))
 
 
 def _draw(place: Path, settings: PhantomSettings, item: PlannedItem) -> _Drawn:
@@ -161,7 +155,7 @@ def _write_tables(place: Path, settings: PhantomSettings, items: list[PlannedIte
     chosen = {name: tuple(sections.get(name, ())) for name in ("training", "validation", "testing")}
     datalist = Datalist(name="phantoms", labels=LabelSpace(), root=place, **chosen)
     save_datalist(datalist, place / "datalist.json")
-    flipped = replace(datalist, name="phantoms_flipped", testing=tuple(sections.get("testing_flipped", ())))
+    flipped = replace(datalist, name="phantoms_flipped", testing=tuple(sections.get("flipped", ())))
     save_datalist(flipped, place / "datalist_flipped.json")
     _write_truth(place / "truth.csv", items, drawn)
     written = sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
