@@ -84,6 +84,7 @@ def import_csv(
     aside = [column for column in content.columns if column not in vars(columns).values()]
     if aside:
         intake.note(f"columns left aside: {', '.join(aside)}")
+    _check_mask_kinds(content, columns.mask_kind)
     sections = _sections(content, columns.split)
     known_boxes = _read_boxes(boxes, content, columns.image, folder, intake) if boxes else {}
     for row, allowed in zip(content.rows, sections, strict=True):
@@ -140,7 +141,7 @@ def _take_row(
         label=label,
         mask=relative(folder / mask, folder) if mask else None,
         boxes=boxes,
-        mask_kind=_mask_kind(cell(columns.mask_kind), mask, boxes, file),
+        mask_kind=_mask_kind(cell(columns.mask_kind), mask, boxes),
         patient_id=cell(columns.patient) or None,
         source=cell(columns.source) or None,
         view=cell(columns.view) or None,
@@ -151,9 +152,14 @@ def _take_row(
     intake.add(item, file, allowed)
 
 
-def _mask_kind(stated: str, mask: str | None, boxes: tuple[Box, ...], file: Path) -> str:
-    if stated and stated not in MASK_KINDS:
-        raise BadInputError(f"{file.name}: mask_kind is '{stated}'; it must be one of {', '.join(MASK_KINDS)} or blank")
+def _check_mask_kinds(table: Table, column: str | None) -> None:
+    unknown = Counter(row[column] for row in table.rows if row[column] not in (*MASK_KINDS, "")) if column else None
+    if unknown:
+        listed = ", ".join(f"'{kind}' ({count})" for kind, count in sorted(unknown.items()))
+        raise BadInputError(f"{table.file}: column '{column}' holds {listed}; it must be one of {', '.join(MASK_KINDS)} or blank")
+
+
+def _mask_kind(stated: str, mask: str | None, boxes: tuple[Box, ...]) -> str:
     return stated or ("pixel" if mask else "box" if boxes else "unknown")
 
 

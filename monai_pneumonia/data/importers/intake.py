@@ -188,6 +188,7 @@ class Intake:
         for allowed, items in choices.items():
             for section, part in zip(allowed, self._split(items, allowed, splits), strict=True):
                 sections[section].extend(part)
+        self._note_absent_classes()
         return ImportResult(
             datalist=Datalist(self.name, self.labels, root=root, **{section: tuple(part) for section, part in sections.items()}),
             records=self._records,
@@ -206,6 +207,14 @@ class Intake:
         placed = ", ".join(f"{len(part)} {section}" for section, part in zip(allowed, parts, strict=True))
         self.note(f"no split in the source for {len(items)} pictures: split by patient with seed {splits.seed}: {placed}")
         return parts
+
+    def _note_absent_classes(self) -> None:
+        found = {item.label for _, item, _ in self._placed}
+        absent = [name for name in self.labels.classes if name not in found]
+        if absent:
+            self.note(
+                f"no picture of the class {', '.join(absent)}: to train on this source alone, choose its own classes (--classes, --map)"
+            )
 
     def _refuse_unknown_labels(self) -> None:
         if not self._unknown_labels:

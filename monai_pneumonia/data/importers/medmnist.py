@@ -41,7 +41,8 @@ def import_medmnist(
 ) -> ImportResult:
     """Imports a MedMNIST archive (PneumoniaMNIST: 0 normal, 1 pneumonia_unspecified; others by --map).
 
-    A split that the archive lacks is carved out of its training pictures.
+    A split that the archive lacks is carved out of its training pictures. Training pictures identical to another one, of whatever split,
+    are left out: PneumoniaMNIST has such.
 
     Raises:
         BadInputError: the archive is damaged, or holds no single-label pictures in 2-D.
@@ -57,7 +58,9 @@ def import_medmnist(
     if missing:
         intake.note(f"the archive has no pictures for {' and '.join(missing)}: carved out of its training pictures")
     kept: dict[Path, NDArray[np.uint8]] = {}
-    for split in present:
+    seen: set[bytes] = set()
+    # Training comes last: of pictures that are there twice, those for validation and testing stay.
+    for split in sorted(present, key=lambda split: split == "train"):
         allowed = ("training", *missing) if split == "train" else (_SPLITS[split],)
         for number, (image, code) in enumerate(zip(*_pair(archive, arrays, split), strict=True)):
             file = folder / f"{archive.stem}_{split}_{number:05d}.png"
@@ -65,6 +68,10 @@ def import_medmnist(
             if label == DROP:
                 intake.leave_out(f"label '{code}' is mapped to {DROP}", file)
                 continue
+            if split == "train" and image.tobytes() in seen:
+                intake.leave_out("training picture identical to another", file)
+                continue
+            seen.add(image.tobytes())
             kept[file] = image
             item = DatalistItem(id="", image=relative(file, folder), label=label, source=source or archive.stem, license=license)
             intake.add(item, file, allowed)

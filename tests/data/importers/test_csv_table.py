@@ -120,9 +120,10 @@ def test_own_classes_and_groups(table):
     assert datalist.labels.candidates("ill") == (1, 2)
 
 
-def test_unknown_mask_kind(table):
-    with pytest.raises(BadInputError, match=r"0\.png: mask_kind is 'drawn'; it must be one of pixel, box, empty, unknown"):
-        import_csv(table("image,label,split,mask_kind", "images/0.png,normal,train,drawn"))
+def test_unknown_mask_kinds_are_named_all_at_once(table):
+    lines = [f"images/{number}.png,normal,train,{kind}" for number, kind in enumerate(("drawn", "none", "drawn", "empty", ""))]
+    with pytest.raises(BadInputError, match=r"'drawn' \(2\), 'none' \(1\); it must be one of pixel, box, empty, unknown"):
+        import_csv(table("image,label,split,mask_kind", *lines))
 
 
 def test_mask_kind_is_inferred_where_nothing_states_it(table, rows, tmp_path):

@@ -119,6 +119,14 @@ def test_default_groups_go_with_default_classes_only():
     assert LabelRules(groups={}).space().groups == {}
 
 
+def test_classes_that_the_source_lacks_are_noted(tmp_path):
+    intake = Intake("mine", LabelRules())
+    for label in ("normal", "viral", "pneumonia_unspecified"):
+        intake.add(DatalistItem("", "a.png", label), tmp_path / f"{label}.png", ("training",))
+    (note,) = intake.finish(tmp_path, SplitRules()).notes
+    assert note.startswith("no picture of the class bacterial, covid19:")
+
+
 def test_nothing_left_says_why(tmp_path):
     intake = Intake("mine", LabelRules())
     intake.leave_out("picture is not there", "a.png")

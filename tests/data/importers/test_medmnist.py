@@ -7,6 +7,7 @@ from PIL import Image
 from monai_pneumonia.data.importers import LabelRules, PictureFolder
 from monai_pneumonia.data.importers.medmnist import import_medmnist
 from monai_pneumonia.data.splits import SplitRules
+from monai_pneumonia.data.validation import FaultKind, validate_datalist
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError
 
 
@@ -43,6 +44,17 @@ def test_a_missing_test_split_is_carved_out_of_training(archive, tmp_path):
     assert all("_train_" in item.image for item in result.datalist.testing)
     assert all("_val_" in item.image for item in result.datalist.validation)
     assert any("no pictures for testing: carved out of its training pictures" in note for note in result.notes)
+
+
+def test_identical_training_pictures_are_left_out(archive, tmp_path):
+    """Of training pictures 0 to 9, 3 is 1 again, and 5 is in the validation split, which stays whole."""
+    train, val = images(10), images(4, 28, 28)
+    train[3], val[2] = train[1], train[5]
+    path = archive(train_images=train, train_labels=np.arange(10) % 2, val_images=val, val_labels=np.arange(4) % 2)
+    result = import_medmnist(path, pictures=PictureFolder(tmp_path / "out"))
+    assert result.left_out == {"training picture identical to another": 2}
+    assert result.examples["training picture identical to another"] == ("mini_train_00003.png", "mini_train_00005.png")
+    assert len(result.datalist.validation) == 4
 
 
 def test_colour_pictures_and_own_classes(archive, tmp_path):
@@ -103,10 +115,14 @@ def test_real_archive(real_data, tmp_path):
     (path,) = (real_data / "pneumoniamnist").glob("*.npz")
     result = import_medmnist(path, pictures=PictureFolder(tmp_path / "out"))
     sizes = [len(result.datalist.section(name)) for name in ("training", "validation", "testing")]
-    assert sum(sizes) == result.records == 4406
+    assert result.records == 4406
+    assert result.left_out.keys() == {"training picture identical to another"}
+    assert sum(sizes) == 4406 - sum(result.left_out.values()) > 4370
     assert sizes[1] == 524
     # .15 of .85 of the 3,882 training pictures, in whole folds
     assert 3882 * 0.16 < sizes[2] < 3882 * 0.19
     with np.load(path) as arrays:
         normal = int((arrays["train_labels"] == 0).sum() + (arrays["val_labels"] == 0).sum())
-    assert sum(item.label == "normal" for _, item in result.datalist.items()) == normal
+    assert normal - 10 <= sum(item.label == "normal" for _, item in result.datalist.items()) <= normal
+    report = validate_datalist(result.datalist)
+    assert {fault.kind for fault in report.faults} <= {FaultKind.EMPTY_CLASS}
