@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,10 @@ class Calibration:
         operating_point: p_pneumonia from which the decision is "pneumonia", in [0, 1].
         lesion_threshold: attention from which a pixel belongs to a lesion region, in [0, 1].
         weights_sha256: of the weights that it was fitted to.
-        fitted_on: provenance: data set, section, number of items, criterion.
+        fitted_on: provenance: data set, section, number of items, criterion; empty where nothing was fitted.
+
+    Raises:
+        ValueError: temperature, operating point or lesion threshold out of range.
     """
 
     temperature: float = 1.0
@@ -31,13 +35,19 @@ class Calibration:
     fitted_on: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0 or not 0 <= self.operating_point <= 1 or not 0 <= self.lesion_threshold <= 1:
-            raise ValueError("temperature must be positive, operating_point and lesion_threshold within [0, 1]")
+        if not 0 < self.temperature < math.inf or not 0 <= self.operating_point <= 1 or not 0 <= self.lesion_threshold <= 1:
+            raise ValueError("temperature must be positive and finite, operating_point and lesion_threshold within [0, 1]")
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the values were fitted to data."""
+        return bool(self.fitted_on)
 
 
 def save_calibration(path: str | os.PathLike[str], calibration: Calibration) -> None:
     """Writes a calibration, whole or not at all."""
     file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.write_text(json.dumps(asdict(calibration), indent=1) + "\n", encoding="utf-8")
     unfinished.replace(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.data.labels import LabelSpace
-from monai_pneumonia.errors import ModelFaultError
+from monai_pneumonia.errors import ModelFaultError, PneumoniaError
 from monai_pneumonia.networks import LesionAttentionNet
+from monai_pneumonia.transforms.geometry import check_geometry
 
 WEIGHTS_KEY = "model"
-_DESCRIPTION_KEY = "description"
+DESCRIPTION_KEY = "description"
 ACTIVATIONS = ("softmax", "sigmoid")
+INPUT_SIZE_STEP = 32
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,16 @@ class WeightsDescription:
     Attributes:
         model_version: the bundle's version.
         network: arguments of :class:`LesionAttentionNet`.
-        input_size: side of the network's input in pixels.
+        input_size: side of the network's input in pixels, a multiple of 32.
         resize_mode: ``stretch`` or ``pad``.
         classes: in the order of the logits.
         groups: group name to its classes.
         output_activation: how logits become probabilities, ``softmax`` or ``sigmoid``.
         training: provenance: data set's name and hash, licences, number of items, epochs, seed, validation metric.
+
+    Raises:
+        ValueError: the values contradict each other, or are none that this version knows.
+        PneumoniaError: the classes, groups, input size or resize mode cannot be.
     """
 
     model_version: str
@@ -46,6 +53,16 @@ class WeightsDescription:
     output_activation: str = "softmax"
     training: Mapping[str, Any] = field(default_factory=dict)
     notice: str = RESEARCH_USE_ONLY
+
+    def __post_init__(self) -> None:
+        if self.output_activation not in ACTIVATIONS:
+            raise ValueError(f"output_activation is '{self.output_activation}', not one of {', '.join(ACTIVATIONS)}")
+        check_geometry(self.input_size, self.resize_mode)
+        if self.input_size % INPUT_SIZE_STEP:
+            raise ValueError(f"input_size is {self.input_size}, not a multiple of {INPUT_SIZE_STEP}")
+        outputs = self.network.get("num_classes")
+        if outputs != len(self.labels.classes):
+            raise ValueError(f"network.num_classes is {outputs}, but there are {len(self.classes)} classes: {', '.join(self.classes)}")
 
     @property
     def labels(self) -> LabelSpace:
@@ -72,26 +89,41 @@ def save_weights(path: str | os.PathLike[str], parameters: Mapping[str, Tensor],
         path: the file, readable by ``torch.load(weights_only=True)``.
         parameters: the network's state dictionary.
         description: what the weights are for.
+
+    Raises:
+        ValueError: a parameter is not finite.
+        TypeError: the description holds values that JSON does not know, which no weights-only file could be read with.
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    compact = {
-        name: value.detach().cpu().half() if value.is_floating_point() and value.ndim >= 2 else value.detach().cpu().clone()
-        for name, value in parameters.items()
-    }
-    plain = asdict(description)
-    plain["classes"] = list(description.classes)
-    plain["groups"] = {name: list(members) for name, members in description.groups.items()}
+    compact = {name: _compact(value) for name, value in parameters.items()}
+    broken = [name for name, value in compact.items() if not _is_finite(value)]
+    if broken:
+        raise ValueError(f"{len(broken)} parameter(s) hold values that are not finite, such as {broken[0]}: these weights are not kept")
+    plain = json.loads(json.dumps(asdict(description)))
     unfinished = file.with_name(file.name + ".unfinished")
-    torch.save({WEIGHTS_KEY: compact, _DESCRIPTION_KEY: plain}, unfinished)
+    torch.save({WEIGHTS_KEY: compact, DESCRIPTION_KEY: plain}, unfinished)
     unfinished.replace(file)
+
+
+def _compact(value: Tensor) -> Tensor:
+    """A copy on the CPU; of two dimensions or more and within the range of half precision, in half precision."""
+    copy = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not copy.is_floating_point() or copy.ndim < 2:
+        return copy
+    half = copy.half()
+    return half if _is_finite(half) else copy
+
+
+def _is_finite(value: Tensor) -> bool:
+    return not value.is_floating_point() or bool(torch.isfinite(value).all())
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[LesionAttentionNet, WeightsDescription]:
     """Reads weights into the network that they describe, in evaluation mode, single precision.
 
     Raises:
-        ModelFaultError: the file is missing, damaged, or not one of ours.
+        ModelFaultError: the file is missing, damaged, not one of ours, or its weights do not fit its description.
     """
     file = Path(path)
     if not file.is_file():
@@ -100,17 +132,44 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[LesionAttentionNet, Weig
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no common error of its own
         raise ModelFaultError(f"the weights file {file} is damaged or not a weights-only file ({type(error).__name__})") from error
-    if not isinstance(content, dict) or WEIGHTS_KEY not in content or _DESCRIPTION_KEY not in content:
-        raise ModelFaultError(f"the weights file {file} lacks '{WEIGHTS_KEY}' or '{_DESCRIPTION_KEY}': it was not written by this project")
+    if not isinstance(content, dict) or WEIGHTS_KEY not in content or DESCRIPTION_KEY not in content:
+        raise ModelFaultError(f"the weights file {file} lacks '{WEIGHTS_KEY}' or '{DESCRIPTION_KEY}': it was not written by this project")
     try:
-        description = WeightsDescription.from_plain(content[_DESCRIPTION_KEY])
+        description = WeightsDescription.from_plain(content[DESCRIPTION_KEY])
         network = description.build_network()
-        network.load_state_dict(content[WEIGHTS_KEY])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ModelFaultError(f"the weights in {file} do not fit their own description: {str(error).splitlines()[0]}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, PneumoniaError) as error:
+        raise ModelFaultError(f"the description in {file} cannot be used ({type(error).__name__}: {error})") from error
+    _fill(network, content[WEIGHTS_KEY], file)
     return network.eval(), description
+
+
+def _fill(network: LesionAttentionNet, parameters: Any, file: Path) -> None:
+    """Loads parameters into the network that they must fit exactly."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    if not isinstance(parameters, Mapping) or not all(isinstance(value, Tensor) for value in parameters.values()):
+        raise ModelFaultError(f"'{WEIGHTS_KEY}' in {file} is no table of tensors: it was not written by this project")
+    found = {name: tuple(value.shape) for name, value in parameters.items()}
+    if "head.weight" in found and found["head.weight"][:1] != expected["head.weight"][:1]:
+        raise ModelFaultError(
+            f"the weights in {file} are for {found['head.weight'][0]} classes, their description names {expected['head.weight'][0]}: "
+            "restore the file as it was trained"
+        )
+    odd = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if odd:
+        raise ModelFaultError(
+            f"the weights in {file} do not fit the network that they describe: {len(odd)} parameter(s) are missing, unknown or of another "
+            f"shape, such as {odd[0]}; they belong to another network or version"
+        )
+    broken = [name for name, value in parameters.items() if not _is_finite(value)]
+    if broken:
+        raise ModelFaultError(f"the weights in {file} hold values that are not finite, such as in {broken[0]}: train again")
+    network.load_state_dict(dict(parameters))
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with Path(path).open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,251 @@
+"""LesionRecognizer: picture in, LesionReport out. Bundle, command line, annotation server and container all call it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from monai.data import MetaTensor, decollate_batch
+from torch import Tensor
+
+from monai_pneumonia.errors import ModelFaultError, PneumoniaError, UnreadableImageError, UsageError
+from monai_pneumonia.inference.bundle import read_bundle
+from monai_pneumonia.inference.calibration import Calibration
+from monai_pneumonia.inference.maps import attention_maps
+from monai_pneumonia.inference.regions import find_lesions
+from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, LesionReport, MapKind
+from monai_pneumonia.inference.weights import WeightsDescription
+from monai_pneumonia.networks import LesionAttentionNet
+from monai_pneumonia.networks.probabilities import class_probabilities
+from monai_pneumonia.transforms.network_input import network_input_transforms, to_original_grid
+
+Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor"
+
+IMAGE_KEY = "image"
+UNCALIBRATED = "the probabilities are not calibrated: the model has no calibration"
+# Chest X-rays are between 0.7 and 1.5 times as wide as high; pictures of small children, cropped, reach twice that.
+WIDEST_ASPECT = 2.0
+
+
+class LesionRecognizer:
+    """Recognises pneumonia and its lesions in chest X-rays. Research use only, not for diagnosis.
+
+    What it says of a picture does not depend on the other pictures of a batch, nor on who calls it: all forms end in
+    :meth:`recognize_inputs`.
+
+    Args:
+        network: gives the logits and maps.
+        description: what the weights are for.
+        calibration: temperature, operating point and lesion threshold; None is uncalibrated.
+        weights_sha256: of the weights file; empty for weights that come from none.
+        device: where to compute; None takes a GPU where there is one.
+        model_version: None takes the one of the description.
+
+    Attributes:
+        preprocessing: the steps from ``{"image": file or array}`` to ``{"image": MetaTensor [1, S, S]}``.
+        labels: the classes.
+
+    Raises:
+        UsageError: the device does not exist here.
+    """
+
+    def __init__(
+        self,
+        network: LesionAttentionNet,
+        description: WeightsDescription,
+        calibration: Calibration | None = None,
+        weights_sha256: str = "",
+        device: str | torch.device | None = None,
+        model_version: str | None = None,
+    ) -> None:
+        self.device = _device(device)
+        self.network = network.to(self.device).eval().requires_grad_(False)
+        self.description = description
+        self.labels = description.labels
+        self.calibration = calibration or Calibration(weights_sha256=weights_sha256)
+        self.weights_sha256 = weights_sha256
+        self.model_version = model_version or description.model_version
+        self.preprocessing = network_input_transforms(description.input_size, description.resize_mode, keys=(IMAGE_KEY,))
+
+    @classmethod
+    def from_bundle(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> LesionRecognizer:
+        """Builds the recogniser of a bundle's folder; none of the bundle's configurations is executed.
+
+        Args:
+            path: the folder, with configs/metadata.json, models/model.pt and perhaps models/calibration.json.
+            device: where to compute; None takes a GPU where there is one.
+
+        Raises:
+            ModelFaultError: it is no bundle, a file is missing or damaged, or two files contradict each other.
+            UsageError: the device does not exist here.
+        """
+        bundle = read_bundle(path)
+        return cls(bundle.network, bundle.description, bundle.calibration, bundle.weights_sha256, device, bundle.version)
+
+    def __call__(self, picture: Picture) -> LesionReport:
+        """Recognises one picture.
+
+        Args:
+            picture: a DICOM, PNG, JPEG, TIFF, NIfTI or MetaImage file, or an upright array [H, W] with bright bones.
+
+        Raises:
+            BadInputError: the picture cannot be read, or is no single radiograph.
+        """
+        return self.recognize_batch([picture])[0]
+
+    def recognize_batch(self, pictures: Sequence[Picture]) -> list[LesionReport]:
+        """Recognises pictures in one pass through the network; :meth:`stream` takes any number of them.
+
+        Raises:
+            BadInputError: one of the pictures cannot be read, or is no single radiograph.
+        """
+        return self.recognize_inputs([self.prepare(picture) for picture in pictures])
+
+    def stream(self, pictures: Iterable[Picture], batch_size: int = 8) -> Iterator[tuple[Picture, LesionReport | PneumoniaError]]:
+        """Recognises any number of pictures, read only as they are asked for.
+
+        A picture that cannot be used yields its error and does not stop the others. At most ``batch_size`` network inputs
+        are alive at a time, and one map of a picture's full size.
+
+        Args:
+            pictures: files or arrays.
+            batch_size: how many go through the network together.
+
+        Yields:
+            each picture, in order, with its report or its error.
+
+        Raises:
+            UsageError: the batch size is below one.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}: give a whole number above zero")
+        remaining = iter(pictures)
+        while batch := list(islice(remaining, batch_size)):
+            prepared = [self._prepared_or_error(picture) for picture in batch]
+            reports = self._reports([inputs for inputs in prepared if isinstance(inputs, MetaTensor)])
+            for picture, inputs in zip(batch, prepared, strict=True):
+                yield picture, next(reports) if isinstance(inputs, MetaTensor) else inputs
+
+    def prepare(self, picture: Picture) -> MetaTensor:
+        """One picture as the network's input [1, S, S], float32 in [0, 1], which remembers the picture's own grid.
+
+        Raises:
+            BadInputError: the picture cannot be read, or is no single radiograph.
+        """
+        inputs: MetaTensor = self.preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
+        return inputs
+
+    def recognize_inputs(self, inputs: MetaTensor | Sequence[MetaTensor]) -> list[LesionReport]:
+        """Recognises what :meth:`prepare` or :attr:`preprocessing` gave, as a data loader's batch or one by one.
+
+        Args:
+            inputs: a batch [B, 1, S, S] with its metadata, or a sequence of [1, S, S].
+
+        Raises:
+            ValueError: an input lacks the metadata that leads back to the picture.
+            ModelFaultError: the network gives values that are not finite.
+        """
+        return list(self._reports(decollate_batch(inputs) if isinstance(inputs, Tensor) else list(inputs)))
+
+    def _prepared_or_error(self, picture: Picture) -> MetaTensor | PneumoniaError:
+        try:
+            return self.prepare(picture)
+        except PneumoniaError as error:
+            return error
+        except Exception as error:  # a decoder's unforeseen fault with one file must not stop the others
+            name = "an array" if isinstance(picture, np.ndarray | Tensor) else os.fspath(picture)
+            unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
+            unreadable.__cause__ = error
+            return unreadable
+
+    def _reports(self, inputs: Sequence[MetaTensor]) -> Iterator[LesionReport]:
+        """One pass through the network, then one report at a time, for each holds maps of its picture's full size."""
+        if not inputs:
+            return
+        probabilities, maps, kind = self._predict(torch.stack([picture.as_tensor() for picture in inputs]))
+        for picture, row, attention in zip(inputs, probabilities, maps, strict=True):
+            yield self._report(picture, row, attention, kind)
+
+    def _predict(self, batch: Tensor) -> tuple[np.ndarray, Tensor, MapKind]:
+        """Probabilities [B, C] in double precision and maps [B, 1, S, S] of inputs [B, 1, S, S], on the CPU."""
+        temperature = self.calibration.temperature
+        with torch.inference_mode(), _exact_arithmetic(self.device):
+            output = self.network.explain(batch.to(self.device))
+            probabilities = class_probabilities(output.logits, self.description.output_activation, temperature)
+            maps, kind = attention_maps(self.network, output, self.description, temperature)
+        if not bool(torch.isfinite(output.logits).all()) or not bool(torch.isfinite(maps).all()):
+            raise ModelFaultError("the network gives values that are not finite: its weights are damaged or belong to another network")
+        return probabilities.cpu().numpy(), maps.cpu(), kind
+
+    def _report(self, picture: MetaTensor, probabilities: np.ndarray, attention: Tensor, kind: MapKind) -> LesionReport:
+        p_pneumonia = float(np.clip(1.0 - probabilities[self.labels.negative_index], 0.0, 1.0))
+        decision = PNEUMONIA if p_pneumonia >= self.calibration.operating_point else NO_PNEUMONIA
+        attention_map = np.ascontiguousarray(to_original_grid(attention, picture).numpy(), dtype=np.float32)
+        lesion_labels, lesions = (
+            find_lesions(attention_map, self.calibration.lesion_threshold, _pixel_spacing(picture))
+            if decision == PNEUMONIA
+            else (np.zeros(attention_map.shape, dtype=np.uint16), ())
+        )
+        return LesionReport(
+            probabilities={name: float(value) for name, value in zip(self.labels.classes, probabilities, strict=True)},
+            p_pneumonia=p_pneumonia,
+            decision=decision,
+            uncertainty=normalized_entropy(probabilities),
+            attention_map=attention_map,
+            map_kind=kind,
+            lesion_labels=lesion_labels,
+            lesions=lesions,
+            model_version=self.model_version,
+            weights_sha256=self.weights_sha256,
+            warnings=(*_picture_warnings(picture, attention_map.shape), *(() if self.calibration.is_fitted else (UNCALIBRATED,))),
+        )
+
+
+def normalized_entropy(probabilities: np.ndarray) -> float:
+    """Entropy of probabilities [C] over log C: 0 where one class is certain, 1 where all are alike; 0 for a single class."""
+    if len(probabilities) < 2:
+        return 0.0
+    positive = probabilities[probabilities > 0]
+    return float(np.clip(-(positive * np.log(positive)).sum() / np.log(len(probabilities)), 0.0, 1.0))
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"cannot compute on the device '{device}': give one that exists here, such as cpu") from error
+    return chosen
+
+
+def _exact_arithmetic(device: torch.device) -> AbstractContextManager[None]:
+    """On a GPU, convolutions in full single precision by one algorithm, so that a batch's size does not change its results."""
+    if device.type != "cuda":
+        return nullcontext()
+    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    return exact
+
+
+def _pixel_spacing(picture: MetaTensor) -> tuple[float, float] | None:
+    down, across = (float(length) for length in picture.meta["pixel_spacing"])
+    return (down, across) if down > 0 and across > 0 else None
+
+
+def _picture_warnings(picture: MetaTensor, size: tuple[int, ...]) -> tuple[str, ...]:
+    """The reader's warnings, and what is odd about the picture's size."""
+    warnings = [text for text in str(picture.meta.get("warnings", "")).split("; ") if text]
+    height, width = size
+    aspect = max(width / height, height / width)
+    if aspect > WIDEST_ASPECT:
+        longer = "wide" if width > height else "high"
+        warnings.append(f"the picture is {aspect:.1f} times as {longer} as the other way: unlike a chest X-ray")
+    if max(height, width) < picture.shape[-1]:
+        warnings.append(f"the picture has only {height} x {width} pixels: enlarged for the network")
+    return tuple(warnings)
