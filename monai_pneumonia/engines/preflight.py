@@ -28,7 +28,12 @@ RESIZE_MODES = ("stretch", "pad")
 
 
 def preflight(
-    settings: Mapping[str, Any], datalist_path: str, sections: Sequence[str], output_dir: str, device: Any, arguments: Sequence[str] | None = None
+    settings: Mapping[str, Any],
+    datalist_path: str,
+    sections: Sequence[str],
+    output_dir: str,
+    device: Any,
+    arguments: Sequence[str] | None = None,
 ) -> None:
     """Checks a run before it starts; a fault ends the process with one line and exit code 2.
 
