@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
-from monai_pneumonia.errors import RejectedImageError, UnreadableImageError
+from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_display import StoredRange, display_table
 from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
 from monai_pneumonia.radiograph.grey_levels import constant_warning, luma
-from monai_pneumonia.radiograph.types import Radiograph, check_size, one_line
+from monai_pneumonia.radiograph.types import Radiograph, check_size
 
 MODALITIES = ("CR", "DX", "RG")
 _CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
@@ -22,6 +23,7 @@ _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
+_REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation")
 _REMEDY = "give a single-frame CR or DX image"
 
 # Only these are read from the file: names and identifiers of patients never come into memory.
@@ -57,31 +59,34 @@ def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
         UnreadableImageError: the file is damaged or cut short, has no pixels, or is compressed in a way that no decoder here reads.
         RejectedImageError: another modality, several frames, or too many pixels.
     """
-    dataset = _read_tags(path, has_preamble)
-    _check_object(path, dataset)
     try:
-        values, photometric = stored_values(dataset)
-        pixels, warnings = _grey_levels(dataset, values, photometric)
+        dataset = _read_tags(path, has_preamble)
+        _check_object(path, dataset)
+        notes = () if has_preamble else ("the file has no DICOM preamble",)
+        radiograph = _radiograph(dataset, *stored_values(dataset))
+    except PneumoniaError:
+        raise
     except DecodingError as error:
         raise UnreadableImageError(f"{path}: its pixels cannot be decoded ({error}): export or fetch the image anew") from error
     except Exception as error:
-        raise UnreadableImageError(f"{path}: its pixels cannot be decoded ({one_line(error)}): export or fetch the image anew") from error
+        # The error's text may quote what the file says, of whomever.
+        raise UnreadableImageError(f"{path}: damaged ({type(error).__name__} at its tags): export or fetch the image anew") from error
+    return replace(radiograph, warnings=(*notes, *radiograph.warnings))
+
+
+def _radiograph(dataset: Dataset, values: np.ndarray, photometric: str) -> Radiograph:
+    pixels, warnings = _grey_levels(dataset, values, photometric)
     spacing, spacing_warnings = _pixel_spacing(dataset)
-    notes = () if has_preamble else ("the file has no DICOM preamble",)
     return Radiograph(
         pixels=pixels,
         format="dicom",
-        warnings=(*notes, *_acquisition_warnings(dataset), *warnings, *spacing_warnings, *constant_warning(pixels)),
+        warnings=(*_acquisition_warnings(dataset), *warnings, *spacing_warnings, *constant_warning(pixels)),
         pixel_spacing=spacing,
     )
 
 
 def _read_tags(path: Path, has_preamble: bool) -> Dataset:
-    try:
-        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *_OVERLAY_BIT_POSITIONS])
-    except Exception as error:
-        # The text of the error may quote the file's content.
-        raise UnreadableImageError(f"{path}: damaged or no DICOM file ({type(error).__name__}): export or fetch it anew") from error
+    dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *_OVERLAY_BIT_POSITIONS])
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -102,26 +107,25 @@ def _encoding(dataset: Dataset) -> tuple[bool, bool]:
 
 def _check_object(path: Path, dataset: Dataset) -> None:
     """Refuses what is no single projection radiograph, before any pixel is decoded."""
-    try:
-        modality, sop_class = str(dataset.get("Modality") or "").strip().upper(), UID(str(dataset.get("SOPClassUID") or ""))
-        if modality and modality not in MODALITIES:
-            raise RejectedImageError(f"{path}: modality {modality} ({sop_class.name}), no radiograph: {_REMEDY}")
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        if frames > 1:
-            raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
-        if not dataset.get("PixelData"):
-            raise UnreadableImageError(f"{path}: holds no pixels, or was cut short: {_REMEDY}, whole")
-        if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
-            raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
-        check_size(path, int(dataset.Rows), int(dataset.Columns))
-        bits = (int(dataset.BitsAllocated), int(dataset.BitsStored))
-        if bits[0] not in (8, 16) or not 1 <= bits[1] <= bits[0] or dataset.SamplesPerPixel not in (1, 3):
-            raise UnreadableImageError(
-                f"{path}: {bits[1]} bits stored of {bits[0]} allocated, {dataset.SamplesPerPixel} samples a pixel: "
-                "export it with 8 or 16 bits allocated"
-            )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UnreadableImageError(f"{path}: its Image Pixel module is incomplete ({type(error).__name__}): export it anew") from error
+    modality, sop_class = str(dataset.get("Modality") or "").strip().upper(), UID(str(dataset.get("SOPClassUID") or ""))
+    if modality and modality not in MODALITIES:
+        raise RejectedImageError(f"{path}: modality {modality} ({sop_class.name}), no radiograph: {_REMEDY}")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
+    if not dataset.get("PixelData"):
+        raise UnreadableImageError(f"{path}: holds no pixels, or was cut short: {_REMEDY}, whole")
+    if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
+        raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
+    missing = [keyword for keyword in _REQUIRED if dataset.get(keyword) is None]
+    if missing:
+        raise UnreadableImageError(f"{path}: lacks {', '.join(missing)}: export the image anew")
+    check_size(path, int(dataset.Rows), int(dataset.Columns))
+    allocated, stored, samples = int(dataset.BitsAllocated), int(dataset.BitsStored), int(dataset.SamplesPerPixel)
+    if allocated not in (8, 16) or not 1 <= stored <= allocated or samples not in (1, 3):
+        raise UnreadableImageError(
+            f"{path}: {stored} bits stored of {allocated} allocated, {samples} samples a pixel: export it with 8 or 16 bits allocated"
+        )
 
 
 def _grey_levels(dataset: Dataset, values: np.ndarray, photometric: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -54,18 +54,22 @@ def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
     """
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
-        return _decode(dataset, "numpy")
+        return _decoded_by_one_of(dataset, ("numpy",))
     decoders = _DECODERS.get(syntax)
     if decoders is None:
         raise DecodingError(f"no decoder for the transfer syntax {syntax.name}")
     _check_stream(dataset)
+    return _decoded_by_one_of(dataset, decoders)
+
+
+def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.ndarray, str]:
     failures = []
     for decoder in decoders:
         try:
             return _decode(dataset, decoder)
         except Exception as error:
             failures.append(f"{decoder}: {one_line(error)}")
-    raise DecodingError(f"{syntax.name}: {'; '.join(failures)}")
+    raise DecodingError(f"{UID(dataset.file_meta.TransferSyntaxUID).name}: {'; '.join(failures)}")
 
 
 def _check_stream(dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
-from monai_pneumonia.radiograph.grey_levels import constant_warning, luma, unit_range
+from monai_pneumonia.radiograph.grey_levels import constant_warning, unit_range
 from monai_pneumonia.radiograph.orientation import displayed
 from monai_pneumonia.radiograph.types import Radiograph, check_size, known_spacing, one_line
 
@@ -17,16 +17,21 @@ def read_metaimage(path: Path) -> Radiograph:
     """Reads a MetaImage of one slice, upright by its direction; the identity, in ITK's LPS, is columns to the right and rows down.
 
     Raises:
-        UnreadableImageError: damaged, cut short, its data file missing, or with values that are not finite.
-        RejectedImageError: a volume, or too many pixels.
+        UnreadableImageError: damaged, cut short, its data file missing, with values that are not finite, or ITK is not installed.
+        RejectedImageError: a volume, colours, or too many pixels.
     """
-    import itk
-
+    try:
+        import itk
+    except ImportError as error:
+        raise UnreadableImageError(f"{path}: MetaImage files need the package itk: install it, or give DICOM, PNG or NIfTI") from error
     try:
         header = itk.MetaImageIO.New(FileName=str(path))
         header.ReadImageInformation()
         sizes = [int(header.GetDimensions(axis)) for axis in range(header.GetNumberOfDimensions())]
         slice_axis = _slice_axis(path, sizes)
+        if header.GetNumberOfComponents() != 1:
+            # ITK's Python has no image type for most kinds of colours.
+            raise RejectedImageError(f"{path}: {header.GetNumberOfComponents()} values a pixel: give a grey picture, or colours as PNG")
         array = np.asarray(itk.array_from_image(itk.imread(str(path), imageio=itk.MetaImageIO.New())))
         return _radiograph(header, array, sizes, slice_axis)
     except PneumoniaError:
@@ -51,10 +56,8 @@ def _slice_axis(path: Path, sizes: list[int]) -> int | None:
 
 def _radiograph(header: Any, array: np.ndarray, sizes: list[int], slice_axis: int | None) -> Radiograph:
     axes = [axis for axis in range(len(sizes)) if axis != slice_axis]
-    # ITK's arrays count axes from the last; components of colours come after them all.
-    components = array.shape[len(sizes) :]
-    stored = array.reshape(sizes[axes[1]], sizes[axes[0]], *components)
-    grey, warnings = luma(stored) if components else unit_range(stored)
+    # ITK's arrays count axes from the last.
+    grey, warnings = unit_range(array.reshape(sizes[axes[1]], sizes[axes[0]]))
     directions = [(*header.GetDirection(axis), 0.0)[:3] for axis in axes]
     picture, exchanged, orientation_warnings = displayed(grey.T, *directions)
     spacing = [float(header.GetSpacing(axis)) for axis in axes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +73,11 @@ def test_other_objects_are_rejected_with_a_remedy(tags: dict[str, Any], said: st
     ("tags", "said"),
     [
         ({"PixelData": None}, "no pixels"),
-        ({"Columns": None}, "incomplete"),
-        ({"BitsStored": None}, "incomplete"),
-        ({"PhotometricInterpretation": None}, "cannot be decoded"),
+        ({"Columns": None}, "lacks Columns"),
+        ({"BitsStored": None, "Rows": None}, "lacks Rows, BitsStored"),
+        ({"PhotometricInterpretation": None}, "lacks PhotometricInterpretation"),
         ({"BitsStored": 20}, "20 bits stored of 8 allocated"),
-        ({"Rows": 61}, "cannot be decoded"),
+        ({"Rows": 61}, "cannot be decoded .Explicit VR Little Endian: numpy: ValueError"),
         ({"photometric": "HSV"}, "cannot be decoded"),
         ({"SamplesPerPixel": 2}, "2 samples a pixel"),
     ],
@@ -112,13 +111,15 @@ def test_a_flipped_byte_gives_a_picture_or_an_error_of_ours(position: int, value
     content[position % len(content)] = value
     damaged = tmp_path / "damaged.dcm"
     damaged.write_bytes(content)
+    said = ""
     try:
         pixels = read_radiograph(damaged).pixels
     except BadInputError as error:
-        assert not re.search("secret", str(error), re.IGNORECASE)
+        said = str(error)
     else:
         assert pixels.ndim == 2
         assert 0 <= pixels.min() <= pixels.max() <= 1
+    assert "secret" not in said.lower()
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 15, 16])
@@ -223,7 +224,9 @@ def test_pixel_spacing(tags: dict[str, Any], expected: tuple[float, float] | Non
     assert any("PixelSpacing" in warning for warning in radiograph.warnings) == (tags.get("PixelSpacing") == [0, 0])
 
 
-@pytest.mark.parametrize(("orientation", "odd"), [(["L", "F"], False), (["P", "F"], False), ("", False), (["R", "F"], True), (["L", "H"], True)])
+@pytest.mark.parametrize(
+    ("orientation", "odd"), [(["L", "F"], False), (["P", "F"], False), ("", False), (["R", "F"], True), (["L", "H"], True)]
+)
 def test_mirrored_pictures_are_told_and_left_as_stored(orientation: Any, odd: bool, tmp_path: Path) -> None:
     radiograph = read_radiograph(_written(tmp_path, PatientOrientation=orientation))
     assert any("mirrored" in warning for warning in radiograph.warnings) == odd

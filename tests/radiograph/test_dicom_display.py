@@ -72,7 +72,12 @@ def test_windows_agree_with_pydicom(center: float, width: float, function: str, 
     stored = StoredRange(-2048, 2047) if signed else UNSIGNED_12
     numbers = {name: f"{value:.6f}" for name, value in zip(("c", "w", "s", "i"), (center, width, slope, intercept), strict=True)}
     dataset = _dataset(
-        stored, WindowCenter=numbers["c"], WindowWidth=numbers["w"], VOILUTFunction=function, RescaleSlope=numbers["s"], RescaleIntercept=numbers["i"]
+        stored,
+        WindowCenter=numbers["c"],
+        WindowWidth=numbers["w"],
+        VOILUTFunction=function,
+        RescaleSlope=numbers["s"],
+        RescaleIntercept=numbers["i"],
     )
     table, warnings = display_table(dataset, stored, stored)
     assume(not warnings)
@@ -88,7 +93,9 @@ def test_a_window_of_width_one_is_a_step() -> None:
     assert table[100] == 1
 
 
-@pytest.mark.parametrize("tags", [{"WindowWidth": 0}, {"WindowWidth": -5}, {"WindowWidth": 0.5}, {"WindowWidth": 0, "VOILUTFunction": "SIGMOID"}])
+@pytest.mark.parametrize(
+    "tags", [{"WindowWidth": 0}, {"WindowWidth": -5}, {"WindowWidth": 0.5}, {"WindowWidth": 0, "VOILUTFunction": "SIGMOID"}]
+)
 def test_impossible_windows_give_way_to_the_full_range(tags: dict[str, object]) -> None:
     table, warnings = _table(WindowCenter=100, **tags)
     np.testing.assert_allclose(table, np.arange(256) / 255, atol=1e-7)

@@ -49,5 +49,5 @@ def test_lengths_do_not_matter_and_oblique_axes_are_told() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(LEFT, LEFT), (LEFT, RIGHT), (LEFT, (0, 0, 0)), ((np.nan, 0, 0), FEET)])
 def test_directions_that_make_no_plane_raise(first: tuple[float, ...], second: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="axis|axes"):
+    with pytest.raises(ValueError, match=r"axis|axes"):
         displayed(marker(), first, second)
