@@ -1,26 +1,40 @@
 """Ignite engines on top of monai.engines, and what a bundle run does before and after them."""
 
 from monai_pneumonia.engines.distributed import distribute, join_processes, leave_processes, local_device
-from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.faults import guarded, one_line_errors
 from monai_pneumonia.engines.lesion_trainer import LesionTrainer, batch_loss, prepare_lesion_batch
-from monai_pneumonia.engines.preflight import preflight
+from monai_pneumonia.engines.preflight import preflight, preflight_recognition
 from monai_pneumonia.engines.publication import publish_weights
+from monai_pneumonia.engines.recognition import (
+    PictureDataset,
+    PredictionFiles,
+    RecognitionEvaluator,
+    picture_records,
+    report_recognition,
+)
 from monai_pneumonia.engines.run_data import load_run_datalist, prepare_datasets
 from monai_pneumonia.engines.training import build_training_network, run_engine
 
 __all__ = [
     "LesionTrainer",
+    "PictureDataset",
+    "PredictionFiles",
+    "RecognitionEvaluator",
     "batch_loss",
     "build_training_network",
     "distribute",
+    "guarded",
     "join_processes",
     "leave_processes",
     "load_run_datalist",
     "local_device",
     "one_line_errors",
+    "picture_records",
     "preflight",
+    "preflight_recognition",
     "prepare_datasets",
     "prepare_lesion_batch",
     "publish_weights",
+    "report_recognition",
     "run_engine",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from monai_pneumonia.errors import ExitCode, PneumoniaError
 
@@ -44,3 +45,9 @@ def one_line_errors(exit_code: ExitCode | None = None) -> Iterator[None]:
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {cause}", file=sys.stderr, flush=True)
         raise SystemExit(int(cause.exit_code if exit_code is None else exit_code)) from None
+
+
+def guarded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a function for a configuration's expression; one of our own errors ends the process with one line and its exit code."""
+    with one_line_errors():
+        return function(*args, **kwargs)

@@ -16,6 +16,8 @@ from monai_pneumonia.data.datalist import load_datalist
 from monai_pneumonia.data.records import section_records
 from monai_pneumonia.engines.faults import one_line_errors
 from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, OutputNotWritableError, UsageError
+from monai_pneumonia.inference import find_pictures
+from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.losses import LOSS_NAMES
 from monai_pneumonia.networks import backbone_names
 from monai_pneumonia.networks.lesion_attention_net import NORMALIZATIONS
@@ -54,6 +56,34 @@ def preflight(
         check_device(device)
         check_data(datalist_path, sections)
         check_output(output_dir)
+
+
+def preflight_recognition(
+    bundle_root: str, input_path: str, section: str, output_dir: str, device: Any, arguments: Sequence[str] | None = None
+) -> None:
+    """Checks a recognition before it starts; a fault ends the process with one line.
+
+    Overrides, device and output end with exit code 2. What is given to analyse, and the model, keep the exit codes that
+    they have everywhere: 3 nothing there, 4 bad input, 6 model fault.
+
+    Args:
+        bundle_root: the bundle's folder.
+        input_path: a picture, a folder or a datalist.
+        section: of a datalist.
+        output_dir: where results go.
+        device: where the network runs.
+        arguments: the command line; that of this process by default.
+
+    Raises:
+        SystemExit: something does not fit.
+    """
+    with one_line_errors(ExitCode.USAGE):
+        check_overrides(sys.argv[1:] if arguments is None else arguments)
+        check_device(device)
+        check_output(output_dir)
+    with one_line_errors():
+        find_pictures(input_path, section, aside=output_dir)
+        read_bundle(bundle_root)
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
@@ -237,6 +267,3 @@ def check_output(output_dir: str) -> None:
         probe.unlink()
     except OSError as error:
         raise OutputNotWritableError(f"cannot write to {folder}: {error.strerror} (key `output_dir`)") from error
-
-
-__all__ = ["check_data", "check_device", "check_output", "check_overrides", "check_settings", "flatten_settings", "preflight"]

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from monai.data import MetaTensor, decollate_batch
+from monai.transforms import Compose
 from torch import Tensor
 
 from monai_pneumonia.errors import ModelFaultError, PneumoniaError, UnreadableImageError, UsageError
@@ -126,7 +127,7 @@ class LesionRecognizer:
             raise UsageError(f"batch_size is {batch_size}: give a whole number above zero")
         remaining = iter(pictures)
         while batch := list(islice(remaining, batch_size)):
-            prepared = [self._prepared_or_error(picture) for picture in batch]
+            prepared = [prepare_or_error(self.preprocessing, picture) for picture in batch]
             reports = self._reports([inputs for inputs in prepared if isinstance(inputs, MetaTensor)])
             for picture, inputs in zip(batch, prepared, strict=True):
                 yield picture, next(reports) if isinstance(inputs, MetaTensor) else inputs
@@ -151,17 +152,6 @@ class LesionRecognizer:
             ModelFaultError: the network gives values that are not finite.
         """
         return list(self._reports(decollate_batch(inputs) if isinstance(inputs, Tensor) else list(inputs)))
-
-    def _prepared_or_error(self, picture: Picture) -> MetaTensor | PneumoniaError:
-        try:
-            return self.prepare(picture)
-        except PneumoniaError as error:
-            return error
-        except Exception as error:  # a decoder's unforeseen fault with one file must not stop the others
-            name = "an array" if isinstance(picture, np.ndarray | Tensor) else os.fspath(picture)
-            unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
-            unreadable.__cause__ = error
-            return unreadable
 
     def _reports(self, inputs: Sequence[MetaTensor]) -> Iterator[LesionReport]:
         """One pass through the network, then one report at a time, for each holds maps of its picture's full size."""
@@ -204,6 +194,25 @@ class LesionRecognizer:
             weights_sha256=self.weights_sha256,
             warnings=(*_picture_warnings(picture, attention_map.shape), *(() if self.calibration.is_fitted else (UNCALIBRATED,))),
         )
+
+
+def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | PneumoniaError:
+    """One picture as the network's input [1, S, S], or why it cannot be; no fault of one file stops the others.
+
+    Args:
+        preprocessing: a recogniser's.
+        picture: a file, or an upright array [H, W].
+    """
+    try:
+        inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
+        return inputs
+    except PneumoniaError as error:
+        return error
+    except Exception as error:  # a decoder's unforeseen fault
+        name = "an array" if isinstance(picture, np.ndarray | Tensor) else os.fspath(picture)
+        unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
+        unreadable.__cause__ = error
+        return unreadable
 
 
 def normalized_entropy(probabilities: np.ndarray) -> float:
