@@ -58,7 +58,7 @@ class LesionTrainer(SupervisedTrainer):
         epoch = self.state.epoch
         loader = self.data_loader
         for part in (getattr(loader, "dataset", None), getattr(loader, "sampler", None)):
-            if hasattr(part, "set_epoch"):
+            if part is not None and hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence([self.seed, epoch, idist.get_rank()]).generate_state(1)[0]))
 
