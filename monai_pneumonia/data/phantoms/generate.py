@@ -158,5 +158,6 @@ def _lesion(spec: PhantomSpec, scene: Scene, opened: BoolArray) -> tuple[FloatAr
     missing = np.float32(WATER * (1 - scene.anatomy.lung_density)) * np.maximum(scene.soft.air - scene.vessels, 0)
     added = scene.projection.blur(filled * missing * np.float32(spec.lesion_contrast), 0.06 * scene.anatomy.scale)
     added = np.where(opened, added, np.float32(0))
-    outline = outline_of(added, max(4, round(0.4 * scene.anatomy.scale**2 / scene.projection.pixel_cm**2)))
+    pixels_a_cm = scene.anatomy.scale / scene.projection.pixel_cm
+    outline = outline_of(added, gap=max(1, round(0.25 * pixels_a_cm)), smallest=max(4, round(0.5 * pixels_a_cm**2))) & opened
     return np.where(outline, added, np.float32(0)), outline

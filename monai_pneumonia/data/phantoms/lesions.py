@@ -178,18 +178,21 @@ LESIONS: Mapping[str, LesionDrawer] = {
 }
 
 
-def outline_of(attenuation: FloatArray, smallest: int) -> BoolArray:
-    """Where a lesion is to be seen [H, W]: at least a twentieth of its strongest part, in spots of no less than some pixels.
+def outline_of(attenuation: FloatArray, gap: int, smallest: int) -> BoolArray:
+    """Draws around a lesion [H, W] as a person would: around all that adds a twentieth of what its strongest part adds.
 
     Args:
         attenuation: what the lesion adds [H, W], without unit.
+        gap: notches and holes up to about twice this many pixels are drawn over.
         smallest: spots with fewer pixels than this are left out.
     """
     peak = float(attenuation.max(initial=0.0))
     if peak <= 0:
         return np.zeros(attenuation.shape, dtype=bool)
     seen = attenuation > 0.05 * peak
-    spots, count = ndimage.label(seen, structure=np.ones((3, 3)))
+    ball = np.hypot(*np.mgrid[-gap : gap + 1, -gap : gap + 1]) <= gap + 0.5
+    closed = ndimage.binary_erosion(ndimage.binary_dilation(seen, ball), ball, border_value=1)
+    spots, count = ndimage.label(closed, structure=np.ones((3, 3)))
     sizes = np.bincount(spots.ravel(), minlength=count + 1)
     keep = sizes >= smallest
     keep[0] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ BoolArray = NDArray[np.bool_]
 
 # Interpolation takes variance away from noise; this gives it back.
 _UNIT = np.float32(1.4)
+
+# Points that fill a tube lie this many pixels apart: closer than one, so that no grid of dots shows.
+DENSITY = 0.7
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,18 @@ class Projection:
             Path length in each pixel [H, W], in cm.
         """
         row, column = self.to_pixels(points)
-        # A frame of one pixel takes what falls outside, so that no test for the border is needed below.
-        row = np.clip(row, -1.0, self.rows - 0.001) + 1.0
-        column = np.clip(column, -1.0, self.columns - 0.001) + 1.0
+        # A frame around the picture takes what falls outside, so that no test for the border is needed below.
+        row = np.clip(row, -1.0, self.rows) + 1.0
+        column = np.clip(column, -1.0, self.columns) + 1.0
         top, left = row.astype(np.intp), column.astype(np.intp)
         below, right = row - top, column - left
-        width = self.columns + 2
+        width = self.columns + 3
         corner = top * width + left
         index = np.concatenate([corner, corner + 1, corner + width, corner + width + 1])
         weights = np.concatenate([(1 - below) * (1 - right), (1 - below) * right, below * (1 - right), below * right])
         weights *= np.tile(volumes, 4)
-        total = np.bincount(index, weights, minlength=(self.rows + 2) * width)
-        picture = total.reshape(self.rows + 2, width)[1:-1, 1:-1] / (self.row_cm * self.column_cm)
+        total = np.bincount(index, weights, minlength=(self.rows + 3) * width)
+        picture = total.reshape(self.rows + 3, width)[1:-2, 1:-2] / (self.row_cm * self.column_cm)
         return picture.astype(np.float32)
 
     def blur(self, picture: FloatArray, sigma_cm: float) -> FloatArray:
@@ -112,39 +116,62 @@ class Projection:
         return np.asarray(ndimage.gaussian_filter(picture, sigma, truncate=3.0, mode="nearest"), dtype=np.float32)
 
 
+Profile = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+
+
+def solid(offset: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Half the chord of a round rod of radius 1, at offsets between -1 and 1 from its axis."""
+    return np.asarray(np.sqrt(np.maximum(1 - offset**2, 0)))
+
+
 def tube_points(
-    curve: NDArray[np.floating], width: NDArray[np.floating] | float, depth: NDArray[np.floating] | float, step: float
+    centre: NDArray[np.floating],
+    width: NDArray[np.floating],
+    depth: NDArray[np.floating],
+    step: float,
+    profile: Profile = solid,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Fills a solid tube along a curve with points, dense enough for pixels of a given size.
+    """Fills tubes with points, dense enough across for pixels of a given size.
 
     Args:
-        curve: the centre line [K, 3], in cm.
-        width: half-width in the picture's plane, one number or [K], in cm.
-        depth: half-depth along the beam, one number or [K], in cm.
+        centre: centre lines [..., K, 3], in cm, dense enough along: see :func:`resample`.
+        width: half-widths in the picture's plane [..., K], in cm.
+        depth: half-depths along the beam [..., K], in cm.
+        step: the size of a pixel, in cm.
+        profile: what half a chord crosses in a rod of radius 1.
+
+    Returns:
+        Points [N, 3] and the volume that each stands for [N], in cubic cm (times what the profile says).
+    """
+    tangent = np.gradient(centre, axis=-2)
+    length = np.linalg.norm(tangent, axis=-1)
+    in_plane = np.maximum(np.hypot(tangent[..., 0], tangent[..., 1]), 1e-9)
+    # Where a tube runs along the beam its direction in the picture is arbitrary, which does no harm: it is a disc there.
+    normal_x, normal_y = -tangent[..., 1] / in_plane * width, tangent[..., 0] / in_plane * width
+    across = max(3, int(np.ceil(2 * width.max() / (DENSITY * step))))
+    offset = (np.arange(across) + 0.5) / across * 2 - 1
+    points = np.empty((*width.shape, across, 3))
+    points[..., 0] = centre[..., None, 0] + offset * normal_x[..., None]
+    points[..., 1] = centre[..., None, 1] + offset * normal_y[..., None]
+    points[..., 2] = centre[..., None, 2]
+    share = profile(offset) / solid(offset).sum()
+    volumes = (np.pi * width * depth * length)[..., None] * share
+    return points.reshape(-1, 3), volumes.reshape(-1)
+
+
+def resample(curve: NDArray[np.floating], step: float) -> NDArray[np.floating]:
+    """Places points along a polyline, dense enough for pixels of a given size.
+
+    Args:
+        curve: corners [K, 3 + n]: x, y and z in cm, and n numbers that go along.
         step: the size of a pixel, in cm.
 
     Returns:
-        Points [N, 3] and the volume that each stands for [N], in cubic cm.
+        The same [K', 3 + n], evenly spaced.
     """
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
-    half_width = np.broadcast_to(np.asarray(width, dtype=float), lengths.shape)
-    half_depth = np.broadcast_to(np.asarray(depth, dtype=float), lengths.shape)
-    count = max(4, int(lengths[-1] / (0.7 * step)))
-    along = (np.arange(count) + 0.5) / count * lengths[-1]
-    centre = np.stack([np.interp(along, lengths, curve[:, axis]) for axis in range(3)], axis=1)
-    half_width, half_depth = np.interp(along, lengths, half_width), np.interp(along, lengths, half_depth)
-    direction = np.gradient(centre[:, :2], axis=0)
-    norm = np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
-    normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1) / norm
-    # Where the tube runs along the beam its direction in the picture is arbitrary, which does no harm: it is a disc there.
-    across = max(3, int(np.ceil(2 * half_width.max() / (0.7 * step))))
-    offset = (np.arange(across) + 0.5) / across * 2 - 1
-    share = np.sqrt(1 - offset**2)
-    share /= share.sum()
-    points = np.repeat(centre[:, None, :], across, axis=1)
-    points[:, :, :2] += offset[None, :, None] * half_width[:, None, None] * normal[:, None, :]
-    area = np.pi * half_width * half_depth * lengths[-1] / count
-    return points.reshape(-1, 3), (area[:, None] * share[None, :]).reshape(-1)
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve[:, :3], axis=0), axis=1))])
+    along = np.linspace(0.0, lengths[-1], max(4, int(lengths[-1] / (DENSITY * step)) + 1))
+    return np.stack([np.interp(along, lengths, curve[:, column]) for column in range(curve.shape[1])], axis=1)
 
 
 def smooth_curve(points: NDArray[np.floating], values: NDArray[np.floating], count: int = 48) -> NDArray[np.floating]:

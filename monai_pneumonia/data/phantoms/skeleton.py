@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_pneumonia.data.phantoms.anatomy import Anatomy
-from monai_pneumonia.data.phantoms.projection import FloatArray, Projection, smooth_curve, smooth_step, tube_points
+from monai_pneumonia.data.phantoms.projection import (
+    DENSITY,
+    FloatArray,
+    Projection,
+    resample,
+    smooth_curve,
+    smooth_step,
+    solid,
+    tube_points,
+)
 
 CORTEX = 0.72
 CORE = 0.20
@@ -24,72 +33,72 @@ def draw_skeleton(anatomy: Anatomy, projection: Projection, shoulder_blades_over
     Returns:
         What bone attenuates above soft tissue, as a line integral [H, W], without unit.
     """
-    tubes: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
-    for side in (-1.0, 1.0):
-        for rib in range(RIBS):
-            tubes += _bone(*_rib(anatomy, side, rib), projection.pixel_cm)
-        tubes += _bone(*_collar_bone(anatomy, side, shoulder_blades_over_lungs), projection.pixel_cm)
-        tubes += _bone(*_upper_arm(anatomy, side), projection.pixel_cm)
-        tubes += _bone(*_shoulder_blade_border(anatomy, side, shoulder_blades_over_lungs), projection.pixel_cm)
-    bones = projection.splat(np.concatenate([points for points, _ in tubes]), np.concatenate([volumes for _, volumes in tubes]))
+    step = projection.pixel_cm
+    curves = [_collar_bone(anatomy, shoulder_blades_over_lungs), _upper_arm(anatomy), _shoulder_blade(anatomy, shoulder_blades_over_lungs)]
+    tubes = [_both_sides(_ribs(anatomy, step), step)] + [_both_sides(resample(curve, step), step) for curve in curves]
+    points, volumes = zip(*tubes, strict=True)
+    bones = projection.splat(np.concatenate(points), np.concatenate(volumes))
     # Overlapping tubes of one bone must not count twice.
     bones = np.float32(0.5) * np.tanh(projection.blur(bones, 0.07 * anatomy.scale) / np.float32(0.5))
     return np.asarray(anatomy.bone * (bones + _spine(anatomy, projection)), dtype=np.float32)
 
 
-def _bone(
-    curve: NDArray[np.floating], width: NDArray[np.floating] | float, depth: NDArray[np.floating] | float, step: float
-) -> list[tuple[NDArray[np.floating], NDArray[np.floating]]]:
-    outer_points, outer_volumes = tube_points(curve, width, depth, step)
-    inner_points, inner_volumes = tube_points(curve, np.asarray(width) * 0.76, np.asarray(depth) * 0.7, step)
-    return [(outer_points, outer_volumes * CORTEX), (inner_points, inner_volumes * (CORE - CORTEX))]
+def _both_sides(curve: NDArray[np.floating], step: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Bones of the patient's left [..., K, 5] (x, y, z, half-width, half-depth) and their mirror images, as points."""
+    points, attenuation = tube_points(curve[..., :3], curve[..., 3], curve[..., 4], step, _cortex_and_core)
+    return np.concatenate([points, points * np.array([-1.0, 1.0, 1.0])]), np.tile(attenuation, 2)
 
 
-def _rib(anatomy: Anatomy, side: float, rib: int) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+def _cortex_and_core(offset: NDArray[np.floating]) -> NDArray[np.floating]:
+    return CORTEX * solid(offset) - (CORTEX - CORE) * 0.7 * solid(offset / 0.76)
+
+
+def _ribs(anatomy: Anatomy, step: float) -> NDArray[np.floating]:
+    scale = anatomy.scale
+    rib = np.arange(RIBS)[:, None]
     # Angle about the body's long axis: 0 at the back, pi at the breast bone; cartilage, which does not show, ends it early.
     end = np.deg2rad(np.interp(rib, [0, 1, 6, 8, 10], [148, 146, 138, 112, 78]))
-    angle = np.linspace(np.deg2rad(9), end, 64)
+    longest = 2.6 * anatomy.cavity_width
+    share = np.linspace(0, 1, max(24, int(longest / (DENSITY * step))))[None, :]
+    angle = np.deg2rad(9) + (end - np.deg2rad(9)) * share
     start = (rib - 0.55) * anatomy.rib_spacing
     drop = anatomy.rib_drop * np.interp(rib, [0, 2, 7, 10], [0.5, 0.75, 1.1, 1.15])
-    y = start + drop * ((1 - np.cos(angle)) / 2) ** 0.95 - (0.3 if anatomy.child else 0.12) * anatomy.rib_spacing * np.sin(angle) ** 2
-    middle = np.maximum(start + 0.45 * drop, 0.6 * anatomy.scale)
-    reach = anatomy.wall(middle) + 0.12 * anatomy.scale
-    back = anatomy.depth(middle) + 0.3 * anatomy.scale
-    x = side * np.maximum(reach * np.sin(angle) ** 0.85, 1.7 * anatomy.scale)
-    curve = np.stack([x, y, back * np.cos(angle)], axis=1)
+    arch = (0.3 if anatomy.child else 0.12) * anatomy.rib_spacing * np.sin(angle) ** 2
+    y = start + drop * ((1 - np.cos(angle)) / 2) ** 0.95 - arch
+    middle = np.maximum(start + 0.45 * drop, 0.6 * scale)
+    x = np.maximum((anatomy.wall(middle) + 0.12 * scale) * np.sin(angle) ** 0.85, 1.7 * scale)
+    z = (anatomy.depth(middle) + 0.3 * scale) * np.cos(angle)
     width = anatomy.rib_radius * np.interp(angle, [0.1, 1.2, 2.5], [0.8, 1.0, 1.12])
     # The side of a rib is thin; without that every rib would end in a bright spot where it runs along the beam.
-    return curve, width, width * (0.34 + 0.3 * np.abs(np.cos(angle)))
+    depth = width * (0.34 + 0.3 * np.abs(np.cos(angle)))
+    return np.stack([x, y, z, width, depth], axis=-1)
 
 
-def _collar_bone(anatomy: Anatomy, side: float, raised: bool) -> tuple[NDArray[np.floating], float, float]:
+def _collar_bone(anatomy: Anatomy, raised: bool) -> NDArray[np.floating]:
     scale, lift = anatomy.scale, 1.0 if raised else 0.0
     along = np.linspace(0, 1, 40)
-    reach = anatomy.cavity_width + 1.5 * scale
-    x = side * (1.6 * scale + (reach - 1.6 * scale) * along)
+    x = 1.6 * scale + (anatomy.cavity_width - 0.1 * scale) * along
     y = scale * (1.9 - lift - 3.3 * along + 0.9 * np.sin(2 * np.pi * along))
     z = -anatomy.depth(np.array(4.0)) * (1 - 0.9 * along)
-    return np.stack([x, y, z], axis=1), 0.55 * scale, 0.5 * scale
+    return np.stack([x, y, z, np.full(40, 0.55 * scale), np.full(40, 0.5 * scale)], axis=1)
 
 
-def _upper_arm(anatomy: Anatomy, side: float) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+def _upper_arm(anatomy: Anatomy) -> NDArray[np.floating]:
     scale = anatomy.scale
     reach = anatomy.cavity_width + 2.4 * scale + 0.8 * anatomy.fat
-    corners = np.array([[1.0, 0.6, 0.0], [1.05, 2.2, 0.0], [1.22, 7.0, 0.0], [1.7, 19.0, 0.0]]) * np.array([side * reach, scale, 1.0])
+    corners = np.array([[1.0, 0.6, 0.0], [1.05, 2.2, 0.0], [1.22, 7.0, 0.0], [1.7, 19.0, 0.0]]) * np.array([reach, scale, 1.0])
     curve = smooth_curve(corners, np.array([1.6, 2.0, 1.1, 1.0]) * scale)
-    return curve[:, :3], curve[:, 3], curve[:, 3] * 0.5
+    return np.concatenate([curve, 0.5 * curve[:, 3:]], axis=1)
 
 
-def _shoulder_blade_border(anatomy: Anatomy, side: float, over_lungs: bool) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
+def _shoulder_blade(anatomy: Anatomy, over_lungs: bool) -> NDArray[np.floating]:
     scale = anatomy.scale
-    wall = anatomy.cavity_width + 0.6 * anatomy.fat
-    inner = (0.74 if over_lungs else 1.0) * wall
+    inner = (0.74 if over_lungs else 1.0) * (anatomy.cavity_width + 0.6 * anatomy.fat)
     corners = np.array(
         [[inner + 2.6 * scale, 0.4 * scale, 6.0], [inner + 2.0 * scale, 6 * scale, 6.5], [inner + 2.0 * scale, 12 * scale, 6.5]]
     )
-    corners[:, 0] *= side
     curve = smooth_curve(corners, np.array([2.7, 2.0, 0.6]) * scale)
-    return curve[:, :3], curve[:, 3], 0.22 * scale
+    return np.concatenate([curve, np.full((len(curve), 1), 0.22 * scale)], axis=1)
 
 
 def _spine(anatomy: Anatomy, projection: Projection) -> FloatArray:

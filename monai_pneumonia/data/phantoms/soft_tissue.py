@@ -13,6 +13,7 @@ from monai_pneumonia.data.phantoms.projection import (
     Projection,
     capsule_chord,
     ellipsoid_chord,
+    resample,
     smooth_noise,
     smooth_step,
     tube_points,
@@ -156,13 +157,14 @@ def _breasts(anatomy: Anatomy, x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _windpipe(anatomy: Anatomy, projection: Projection) -> FloatArray:
-    scale, carina = anatomy.scale, 0.36 * anatomy.lung_height
-    trunk = np.array([[0.0, -14.0 * scale, 0.0], [0.0, 0.0, 0.5], [-0.25 * scale, carina, 1.0]])
-    right = np.array([[-0.25 * scale, carina, 1.0], [-3.2 * scale, carina + 3.3 * scale, 1.0]])
-    left = np.array([[-0.25 * scale, carina, 1.0], [4.0 * scale, carina + 3.0 * scale, 1.0]])
-    radius = anatomy.trachea
-    parts = ((trunk, radius), (right, 0.78 * radius), (left, 0.7 * radius))
-    points, volumes = zip(*(tube_points(curve, size, size, projection.pixel_cm) for curve, size in parts), strict=True)
+    scale, carina, radius = anatomy.scale, 0.36 * anatomy.lung_height, anatomy.trachea
+    fork = [-0.25 * scale, carina, 1.0]
+    trunk = [[0.0, -14.0 * scale, 0.0, radius], [0.0, 0.0, 0.5, radius], [*fork, radius]]
+    right = [[*fork, 0.78 * radius], [-3.2 * scale, carina + 3.3 * scale, 1.0, 0.78 * radius]]
+    left = [[*fork, 0.7 * radius], [4.0 * scale, carina + 3.0 * scale, 1.0, 0.7 * radius]]
+    curves = [resample(np.array(part), projection.pixel_cm) for part in (trunk, right, left)]
+    tubes = [tube_points(curve[:, :3], curve[:, 3], curve[:, 3], projection.pixel_cm) for curve in curves]
+    points, volumes = zip(*tubes, strict=True)
     return projection.blur(projection.splat(np.concatenate(points), np.concatenate(volumes)), 0.12 * scale)
 
 
