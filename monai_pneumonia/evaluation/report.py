@@ -26,6 +26,7 @@ HEADLINES: Mapping[str, str] = {
 }
 
 _TEXT = " class='text'"
+_FEW_CLASSES = 6
 
 
 def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, samples: Sequence[SampleGroup]) -> str:
@@ -37,6 +38,7 @@ def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, sampl
         folder: where they are.
         samples: overlay pictures to show.
     """
+    many = "many" if len(metrics["datalist"]["classes"]) > _FEW_CLASSES else "few"
     return _template("report.html").substitute(
         style=_template("report.css").template,
         title=escape(f"Evaluation on {metrics['datalist']['name']}, {metrics['section']}"),
@@ -45,7 +47,7 @@ def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, sampl
         provenance="\n".join(_term(name, value) for name, value in provenance(metrics)),
         accounting="\n".join(_table(table) for table in account_tables(metrics)),
         alarm=_alarm(metrics["accounting"]),
-        figures="\n".join(_figure(kind, kind.name in drawn, folder) for kind in FIGURES),
+        figures="\n".join(_figure(kind, kind.name in drawn, folder, many) for kind in FIGURES),
         tables="\n".join(f"<section><h3>{escape(table.title)}</h3>{_table(table)}</section>" for table in all_tables(metrics)),
         samples=_samples(samples),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in NOTES),
@@ -102,12 +104,14 @@ def _is_number(text: str) -> bool:
     return not any(letter.isalpha() for letter in text)
 
 
-def _figure(kind: FigureKind, drawn: bool, folder: Path) -> str:
+def _figure(kind: FigureKind, drawn: bool, folder: Path, many: str) -> str:
     caption = f"<figcaption><strong>{escape(kind.title)}.</strong> {escape(kind.caption)}</figcaption>"
     if not drawn:
-        return f"<figure class='{kind.name}'><p class='missing'>Not drawn: {escape(kind.missing)}.</p>{caption}</figure>"
+        return f"<figure class='{kind.name} {many}'><p class='missing'>Not drawn: {escape(kind.missing)}.</p>{caption}</figure>"
     content = base64.b64encode((folder / FIGURES_FOLDER / f"{kind.name}.svg").read_bytes()).decode("ascii")
-    return f"<figure class='{kind.name}'><img src='data:image/svg+xml;base64,{content}' alt='{escape(kind.title)}'>{caption}</figure>"
+    return (
+        f"<figure class='{kind.name} {many}'><img src='data:image/svg+xml;base64,{content}' alt='{escape(kind.title)}'>{caption}</figure>"
+    )
 
 
 def _samples(groups: Sequence[SampleGroup]) -> str:

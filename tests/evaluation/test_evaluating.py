@@ -24,6 +24,7 @@ from monai_pneumonia.evaluation.predictions import read_predictions
 from monai_pneumonia.evaluation.report import html_report
 from monai_pneumonia.evaluation.samples import choose_samples
 from monai_pneumonia.evaluation.tables import all_tables
+from monai_pneumonia.inference import file_name_of, prediction_columns
 
 
 def files(folder):
@@ -75,6 +76,11 @@ def test_a_rerun_writes_the_same_bytes_and_returns_the_metrics(hospitals, result
 def test_tables_and_objects_do_as_well_as_files(hospitals, results, tmp_path):
     metrics = evaluate_predictions(pd.DataFrame(hospitals.rows), load_datalist(hospitals.datalist), tmp_path / "table", resamples=50)
     assert metrics["overall"] == json.loads((results / "metrics.json").read_text(encoding="utf-8"))["overall"]
+
+
+def test_the_columns_are_those_that_predict_writes(hospitals):
+    classes = load_datalist(hospitals.datalist).labels.classes
+    assert hospitals.predictions.read_text(encoding="utf-8").splitlines()[0].split(",") == prediction_columns(classes)
 
 
 def test_no_patient_and_no_reason_in_any_output(results):
@@ -209,6 +215,12 @@ class TestOverlays:
         folder.item("../outside", "viral")
         folder.predict("../outside", [0.1, 0.1, 0.7, 0.1])
         assert len(pictures(self.page(folder))) == 4
+
+    def test_an_id_that_cannot_name_a_file_is_found_as_predict_named_it(self, folder):
+        folder.item("ward/7", "viral")
+        folder.predict("ward/7", [0.1, 0.1, 0.7, 0.1])
+        Image.new("L", (8, 8)).save(folder.folder / "overlays" / f"{file_name_of('ward/7')}.png")
+        assert len(pictures(self.page(folder))) == 5
 
     def test_the_surest_come_first_and_not_all(self, folder):
         for at in range(9):

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from monai_pneumonia.evaluation.figures.style import FAINT, INK, colour, new_figure, unit_square
+from monai_pneumonia.evaluation.figures.style import FAINT, colour, new_figure, unit_square
 from monai_pneumonia.evaluation.formatting import with_interval
 from monai_pneumonia.evaluation.joining import LabelledPredictions
 from monai_pneumonia.metrics.weighted import Floats, TieGroups, equal_mass_bins
@@ -44,7 +45,9 @@ def draw_reliability(labelled: LabelledPredictions, metrics: Mapping[str, Any]) 
     parts = [sample.p_pneumonia[~sample.truth], sample.p_pneumonia[sample.truth]]
     bottom.hist(parts, bins=edges, stacked=True, color=[colour(5), colour(1)], label=["no pneumonia", "pneumonia"], linewidth=0)
     bottom.set(xlabel="p_pneumonia", ylabel="items", xlim=(-0.01, 1.01))
-    bottom.tick_params(axis="y", labelcolor=INK)
+    # Room for the legend above the bars.
+    bottom.set_ylim(top=1.35 * bottom.get_ylim()[1])
+    bottom.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     bottom.legend(loc="upper center", ncols=2)
     return figure
 

@@ -43,7 +43,10 @@ _SETTINGS: dict[str, Any] = {
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "legend.frameon": False,
+    # White, without a line round it: a curve that runs behind the legend does not cross its text.
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 8,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
