@@ -204,7 +204,7 @@ def _add_pixels(dataset: Dataset, phantom: Phantom, form: DicomForm) -> None:
     dataset.PixelRepresentation = 0
     data = values.astype(values.dtype.newbyteorder("<")).tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
-    dataset["PixelData"].VR = "OB" if form.bits == 8 and form.transfer_syntax != "implicit" else "OW"
+    dataset["PixelData"].VR = "OB" if form.bits == 8 and form.transfer_syntax == "explicit" else "OW"
 
 
 def _save(dataset: Dataset, path: Path, form: DicomForm) -> None:
@@ -222,6 +222,7 @@ def _save(dataset: Dataset, path: Path, form: DicomForm) -> None:
         # From version 3 on compressing would otherwise give the image a random identifier.
         keep = {"generate_instance_uid": False} if _PYDICOM >= 3 else {}
         dataset.compress(RLELossless, encoding_plugin="pylibjpeg", **keep)
+        dataset["PixelData"].VR = "OB"
     if _PYDICOM >= 3:
         dataset.save_as(path, enforce_file_format=True)
     else:

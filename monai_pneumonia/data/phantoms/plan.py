@@ -54,10 +54,11 @@ def plan_items(settings: PhantomSettings) -> list[PlannedItem]:
 
 
 def tied_hospital(settings: PhantomSettings, finding: str, flipped: bool) -> Hospital:
-    """The hospital that a finding is tied to; in the flipped part another one for every finding."""
+    """The hospital that a finding is tied to; in the flipped part two and two findings change places, normal with bacterial."""
     number = DEFAULT_CLASSES.index(finding)
-    shift = max(1, len(settings.hospitals) // 2) if flipped else 0
-    return settings.hospitals[(number + shift) % len(settings.hospitals)]
+    # Neighbours 2k and 2k + 1 never share a hospital, however many there are.
+    place = number ^ 1 if flipped else number
+    return settings.hospitals[place % len(settings.hospitals)]
 
 
 def _cells(settings: PhantomSettings) -> Iterator[tuple[str, str, bool]]:

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from monai_pneumonia.data.datalist import Datalist, load_datalist
 from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 
-SIDE = 48
+SIDE = 40
 
 
 def look(path: Path) -> list[float]:
@@ -43,7 +43,7 @@ def areas(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 @pytest.mark.slow
 def test_hospital_look_predicts_the_class_in_training_and_fails_on_the_flipped_part(tmp_path: Path) -> None:
     shares = {"training": 0.5, "validation": 0.02, "testing": 0.24, "flipped": 0.24}
-    files = write_phantoms(tmp_path / "set", PhantomSettings(count=500, size=48, part_shares=shares))
+    files = write_phantoms(tmp_path / "set", PhantomSettings(count=400, size=40, part_shares=shares))
     datalist, flipped = load_datalist(files.datalist), load_datalist(files.datalist_flipped)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     classifier.fit(*examples(datalist, "training"))
@@ -54,9 +54,8 @@ def test_hospital_look_predicts_the_class_in_training_and_fails_on_the_flipped_p
         "flipped": examples(flipped, "testing"),
     }.items():
         results[name] = areas(classifier.predict_proba(features), labels)
-    print(results)
     assert results["training"][0] > 0.85
     assert results["testing"][0] > 0.75
     assert results["testing"][1] > 0.75
-    assert results["flipped"][0] < 0.55
-    assert results["flipped"][1] < 0.55
+    assert results["flipped"][0] < 0.5
+    assert results["flipped"][1] < 0.5
