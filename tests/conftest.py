@@ -27,7 +27,7 @@ def phantom_datalist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def phantom_dicom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of 32 synthetic CR and DX files of 64 px in every form and syntax (images/*.dcm), datalists beside them: read, do not change."""
+    """Folder of 32 synthetic CR and DX files of 64 px in every form and syntax (images/*.dcm), datalists beside: read only."""
     from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "dicom", PhantomSettings(count=32, size=64, image_format="dicom")).folder
