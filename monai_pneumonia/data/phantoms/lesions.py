@@ -184,7 +184,7 @@ def outline_of(attenuation: FloatArray, gap: int, smallest: int) -> BoolArray:
     Args:
         attenuation: what the lesion adds [H, W], without unit.
         gap: notches and holes up to about twice this many pixels are drawn over.
-        smallest: spots with fewer pixels than this are left out.
+        smallest: spots with fewer pixels than this are left out, but for the largest.
     """
     peak = float(attenuation.max(initial=0.0))
     if peak <= 0:
@@ -194,7 +194,8 @@ def outline_of(attenuation: FloatArray, gap: int, smallest: int) -> BoolArray:
     closed = ndimage.binary_erosion(ndimage.binary_dilation(seen, ball), ball, border_value=1)
     spots, count = ndimage.label(closed, structure=np.ones((3, 3)))
     sizes = np.bincount(spots.ravel(), minlength=count + 1)
-    keep = sizes >= smallest
+    sizes[0] = 0
+    keep = sizes >= min(smallest, sizes.max())
     keep[0] = False
     return np.asarray(keep[spots], dtype=bool)
 

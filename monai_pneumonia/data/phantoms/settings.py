@@ -77,7 +77,6 @@ class PhantomSettings:
             _least("size", self.size, SMALLEST_SIZE),
             _least("seed", self.seed, 0),
             _least("pictures_per_patient", self.pictures_per_patient, 1),
-            _least("lesion_contrast", self.lesion_contrast, 0),
             _one_of("image_format", self.image_format, IMAGE_FORMATS),
             _one_of("transfer_syntax", self.transfer_syntax, TRANSFER_SYNTAXES),
             _shares("class_shares", self.class_shares, DEFAULT_CLASSES),
@@ -85,6 +84,8 @@ class PhantomSettings:
         ]
         probabilities = {name: getattr(self, name) for name in ("confounding", "group_share", "unlabelled_share", "outlined_share")}
         faults += [_probability(name, value) for name, value in probabilities.items() if value is not None]
+        if not 0 < self.lesion_contrast < math.inf:
+            faults.append(f"lesion_contrast must be more than 0, got {self.lesion_contrast}")
         names = [hospital.name for hospital in self.hospitals]
         if len(names) < 2 or len(set(names)) < len(names):
             faults.append(f"hospitals must be two or more with distinct names, got {names}")

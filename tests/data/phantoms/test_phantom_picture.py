@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from monai_pneumonia.data.phantoms import HOSPITALS, Phantom, PhantomSpec, generate_phantom
+from monai_pneumonia.data.phantoms.lesions import outline_of
 from monai_pneumonia.errors import UsageError
 
 SIZE = 96
@@ -211,3 +212,26 @@ def test_marker_is_burnt_in_on_its_side() -> None:
 def test_impossible_specifications_are_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         draw(**values)
+
+
+def test_outline_leaves_specks_out_closes_notches_and_keeps_the_largest_spot() -> None:
+    lesion = np.zeros((30, 30), np.float32)
+    lesion[5:15, 5:15] = 1.0
+    lesion[9, 9] = 0.0
+    lesion[20, 20] = 1.0
+    lesion[25, 5:25] = 0.04
+    outline = outline_of(lesion, gap=1, smallest=4)
+    expected = np.zeros((30, 30), bool)
+    expected[5:15, 5:15] = True
+    assert np.array_equal(outline, expected)
+    assert outline_of(lesion, gap=1, smallest=500).sum() == 100
+    assert not outline_of(np.zeros((5, 5), np.float32), gap=1, smallest=1).any()
+
+
+def test_every_lesion_has_an_outline_even_in_the_smallest_pictures() -> None:
+    for number in range(36):
+        phantom = draw(
+            finding=FINDINGS[number % 3], patient=number, hospital=HOSPITALS[number % 4], size=32, age=2.0 if number % 2 else 60.0
+        )
+        assert phantom.outline.any()
+        assert phantom.boxes

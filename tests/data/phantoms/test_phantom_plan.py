@@ -158,6 +158,7 @@ def test_children_come_to_the_childrens_hospital() -> None:
         ({"confounding": 1.5}, "confounding must lie between 0 and 1, got 1.5"),
         ({"outlined_share": -0.1}, "outlined_share"),
         ({"lesion_contrast": float("nan")}, "lesion_contrast"),
+        ({"lesion_contrast": 0}, "lesion_contrast must be more than 0, got 0"),
         ({"pictures_per_patient": 0}, "pictures_per_patient"),
         ({"class_shares": {"normal": 0.5, "flu": 0.5}}, "class_shares knows normal, bacterial, viral, covid19, not flu"),
         ({"class_shares": {"normal": 0.5, "viral": 0.4}}, "add up to 1"),
