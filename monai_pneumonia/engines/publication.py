@@ -29,6 +29,8 @@ from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.networks.probabilities import class_probabilities
 
 _LOGGER = logging.getLogger(__name__)
+NON_COMMERCIAL_MARKERS = ("non-commercial", "noncommercial", "by-nc", "-nc-", " nc ")
+UNSTATED_LICENCES = ("unknown", "unspecified", "unstated", "")
 
 
 def describe_run(datalist: Datalist, datalist_path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def data_notice(description: WeightsDescription) -> str:
         f"{RESEARCH_USE_ONLY} Version {description.model_version}; classes {', '.join(description.classes)}.",
         "",
         f"Trained on the training section of '{training['datalist']}' ({training['items']['training']} pictures).",
-        "The weights inherit the terms of the most restrictive licence below.",
+        licence_note(training["licenses"]),
         "",
         "| source | pictures |",
         "|---|---|",
@@ -162,6 +164,16 @@ def data_notice(description: WeightsDescription) -> str:
         *(f"| {license_name} | {count} |" for license_name, count in sorted(training["licenses"].items())),
     ]
     return "\n".join(lines) + "\n"
+
+
+def licence_note(licenses: Mapping[str, int]) -> str:
+    """What the licences of training pictures mean for the weights, in a sentence or two."""
+    note = "The weights are under the terms of all licences below together."
+    if any(marker in name.lower() for name in licenses for marker in NON_COMMERCIAL_MARKERS):
+        note += " At least one allows non-commercial use alone: **so are these weights for non-commercial use.**"
+    if any(name.lower() in UNSTATED_LICENCES for name in licenses):
+        note += " Of some pictures no licence is known: ask their publisher before you pass the weights on."
+    return note
 
 
 def update_metadata(file: Path, metadata: dict[str, Any], description: WeightsDescription) -> None:
