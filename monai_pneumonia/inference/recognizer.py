@@ -36,8 +36,10 @@ WIDEST_ASPECT = 2.0
 class LesionRecognizer:
     """Recognises pneumonia and its lesions in chest X-rays. Research use only, not for diagnosis.
 
-    What it says of a picture does not depend on the other pictures of a batch, nor on who calls it: all forms end in
-    :meth:`recognize_inputs`.
+    What it says of a picture depends neither on the other pictures of a batch nor on who calls it: all forms share one
+    path. On a CPU the pictures of a batch pass through the network one by one, for its convolutions sum in another order
+    for another batch size, which probabilities show from the sixth digit on; a GPU takes them together, in full single
+    precision.
 
     Args:
         network: gives the logits and maps.
@@ -131,6 +133,8 @@ class LesionRecognizer:
             reports = self._reports([inputs for inputs in prepared if isinstance(inputs, MetaTensor)])
             for picture, inputs in zip(batch, prepared, strict=True):
                 yield picture, next(reports) if isinstance(inputs, MetaTensor) else inputs
+            # Pictures may be arrays of full size: those of this batch must go before the next are taken.
+            del batch, prepared
 
     def prepare(self, picture: Picture) -> MetaTensor:
         """One picture as the network's input [1, S, S], float32 in [0, 1], which remembers the picture's own grid.
@@ -163,14 +167,15 @@ class LesionRecognizer:
 
     def _predict(self, batch: Tensor) -> tuple[np.ndarray, Tensor, MapKind]:
         """Probabilities [B, C] in double precision and maps [B, 1, S, S] of inputs [B, 1, S, S], on the CPU."""
-        temperature = self.calibration.temperature
         with torch.inference_mode(), _exact_arithmetic(self.device):
-            output = self.network.explain(batch.to(self.device))
-            probabilities = class_probabilities(output.logits, self.description.output_activation, temperature)
-            maps, kind = attention_maps(self.network, output, self.description, temperature)
-        if not bool(torch.isfinite(output.logits).all()) or not bool(torch.isfinite(maps).all()):
+            outputs = [self.network.explain(part.to(self.device)) for part in batch.split(1 if self.device.type == "cpu" else len(batch))]
+            logits = torch.cat([output.logits for output in outputs])
+            probabilities = class_probabilities(logits, self.description.output_activation, self.calibration.temperature)
+            pairs = [attention_maps(self.network, output, self.description, self.calibration.temperature) for output in outputs]
+            maps = torch.cat([part for part, _ in pairs])
+        if not bool(torch.isfinite(logits).all()) or not bool(torch.isfinite(maps).all()):
             raise ModelFaultError("the network gives values that are not finite: its weights are damaged or belong to another network")
-        return probabilities.cpu().numpy(), maps.cpu(), kind
+        return probabilities.cpu().numpy(), maps.cpu(), pairs[0][1]
 
     def _report(self, picture: MetaTensor, probabilities: np.ndarray, attention: Tensor, kind: MapKind) -> LesionReport:
         p_pneumonia = float(np.clip(1.0 - probabilities[self.labels.negative_index], 0.0, 1.0))

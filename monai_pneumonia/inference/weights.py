@@ -61,8 +61,9 @@ class WeightsDescription:
         if self.input_size % INPUT_SIZE_STEP:
             raise ValueError(f"input_size is {self.input_size}, not a multiple of {INPUT_SIZE_STEP}")
         outputs = self.network.get("num_classes")
-        if outputs != len(self.labels.classes):
+        if outputs != len(self.classes):
             raise ValueError(f"network.num_classes is {outputs}, but there are {len(self.classes)} classes: {', '.join(self.classes)}")
+        LabelSpace.of(self.classes, self.groups)
 
     @property
     def labels(self) -> LabelSpace:
