@@ -17,6 +17,11 @@ def local_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def launched_processes() -> int:
+    """How many processes torchrun started, also before they have joined; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join_processes() -> None:
     """Joins the processes that torchrun started: over NCCL where there are GPUs, else over gloo."""
     if torch.cuda.is_available():

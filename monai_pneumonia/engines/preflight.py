@@ -14,9 +14,10 @@ from monai.bundle import ConfigParser
 
 from monai_pneumonia.data.datalist import load_datalist
 from monai_pneumonia.data.records import section_records
+from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
-from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, OutputNotWritableError, UsageError
-from monai_pneumonia.inference import find_pictures
+from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, UsageError
+from monai_pneumonia.inference import check_output, find_pictures
 from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.losses import LOSS_NAMES
 from monai_pneumonia.networks import backbone_names
@@ -37,7 +38,10 @@ def preflight(
     device: Any,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Checks a run before it starts; a fault ends the process with one line and exit code 2.
+    """Checks a run before it starts; a fault ends the process with one line.
+
+    Overrides, settings, device and data end with exit code 2. An output that cannot be written has its own code, 7, as
+    everywhere.
 
     Args:
         settings: the configuration's plain values, nested as in the configuration.
@@ -48,23 +52,30 @@ def preflight(
         arguments: the command line; that of this process by default.
 
     Raises:
-        SystemExit: code 2.
+        SystemExit: something does not fit.
     """
     with one_line_errors(ExitCode.USAGE):
         check_overrides(sys.argv[1:] if arguments is None else arguments)
-        check_settings(flatten_settings(settings))
+        check_settings(flatten_settings(settings), launched_processes())
         check_device(device)
-        check_data(datalist_path, sections)
-        check_output(output_dir)
+        check_data(datalist_path, sections, launched_processes())
+    with one_line_errors():
+        check_output(output_dir, overwrite=True)
 
 
 def preflight_recognition(
-    bundle_root: str, input_path: str, section: str, output_dir: str, device: Any, arguments: Sequence[str] | None = None
+    bundle_root: str,
+    input_path: str,
+    section: str,
+    output_dir: str,
+    device: Any,
+    overwrite: bool = True,
+    arguments: Sequence[str] | None = None,
 ) -> None:
     """Checks a recognition before it starts; a fault ends the process with one line.
 
-    Overrides, device and output end with exit code 2. What is given to analyse, and the model, keep the exit codes that
-    they have everywhere: 3 nothing there, 4 bad input, 6 model fault.
+    Overrides and device end with exit code 2. What is given to analyse, the model and the output keep the exit codes that
+    they have everywhere: 3 nothing there, 4 bad input, 6 model fault, 7 output not writable.
 
     Args:
         bundle_root: the bundle's folder.
@@ -72,6 +83,7 @@ def preflight_recognition(
         section: of a datalist.
         output_dir: where results go.
         device: where the network runs.
+        overwrite: whether earlier predictions there may be replaced.
         arguments: the command line; that of this process by default.
 
     Raises:
@@ -80,8 +92,8 @@ def preflight_recognition(
     with one_line_errors(ExitCode.USAGE):
         check_overrides(sys.argv[1:] if arguments is None else arguments)
         check_device(device)
-        check_output(output_dir)
     with one_line_errors():
+        check_output(output_dir, overwrite)
         find_pictures(input_path, section, aside=output_dir)
         read_bundle(bundle_root)
 
@@ -198,8 +210,12 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
 }
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
     """Checks plain values of a configuration, keyed as on the command line.
+
+    Args:
+        settings: key to value.
+        processes: that train together; each takes an equal share of a batch.
 
     Raises:
         UsageError: values are out of range; all are named, with their keys and what they should be.
@@ -214,6 +230,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     fold, n_folds = settings.get("fold"), settings.get("n_folds")
     if isinstance(fold, int) and isinstance(n_folds, int) and fold >= n_folds:
         faults.append(f"`fold` must be below `n_folds` ({n_folds}), got {fold}")
+    batch_size = settings.get("batch_size")
+    if isinstance(batch_size, int) and batch_size % processes:
+        faults.append(f"`batch_size` is over all processes together and must be a multiple of {processes}, got {batch_size}")
     if faults:
         raise UsageError("; ".join(faults))
 
@@ -230,8 +249,13 @@ def check_device(device: Any) -> None:
         raise UsageError(f"`device` {device} is not there ({str(error).splitlines()[0]}): use `--device cpu`") from error
 
 
-def check_data(datalist_path: str, sections: Sequence[str]) -> None:
+def check_data(datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:
     """Checks that the datalist is whole and its files are there; their pixels are read later, once, for the cache.
+
+    Args:
+        datalist_path: the datalist.
+        sections: of it that must hold pictures.
+        processes: that share each section; none may go without a picture.
 
     Raises:
         PneumoniaError: it is missing, broken or empty, names files that do not exist, or labels that nobody declared.
@@ -241,8 +265,10 @@ def check_data(datalist_path: str, sections: Sequence[str]) -> None:
         raise NothingToAnalyseError(f"the datalist {datalist_path} holds no picture (key `datalist_path`)")
     faults: list[str] = []
     for section in sections:
-        if not datalist.section(section):
-            faults.append(f"the section '{section}' is empty")
+        pictures = len(datalist.section(section))
+        if pictures < processes:
+            told = f"has {pictures} picture(s) for {processes} processes" if pictures else "is empty"
+            faults.append(f"the section '{section}' {told}")
         try:
             section_records(datalist, section)
         except BadInputError as error:
@@ -251,19 +277,3 @@ def check_data(datalist_path: str, sections: Sequence[str]) -> None:
         raise BadInputError(
             f"the datalist {datalist_path} cannot be used: {'; '.join(faults)}. `monai-pneumonia validate {datalist_path}` lists all faults"
         )
-
-
-def check_output(output_dir: str) -> None:
-    """Checks that results can be written.
-
-    Raises:
-        OutputNotWritableError: they cannot.
-    """
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable.unfinished"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputNotWritableError(f"cannot write to {folder}: {error.strerror} (key `output_dir`)") from error

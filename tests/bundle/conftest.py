@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bundle_runs import SMALL, bundle_command, copy_bundle, run_in
+from bundle_runs import SMALL, bundle_command, copy_bundle, run_process
 
 
 @pytest.fixture
@@ -15,10 +15,14 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_bundle(tmp_path_factory: pytest.TempPathFactory, phantom_datalist: Path) -> Path:
+def training_options(phantom_datalist: Path) -> tuple[str, ...]:
+    """What :func:`trained_bundle` was trained with; the output lies beside the bundle."""
+    return ("--datalist_path", str(phantom_datalist), "--output_dir", "../output", "--max_epochs", "3", *SMALL)
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(tmp_path_factory: pytest.TempPathFactory, training_options: tuple[str, ...]) -> Path:
     """A bundle trained for three epochs on phantoms; its run's output lies beside it. Read, do not change."""
-    folder = tmp_path_factory.mktemp("trained")
-    bundle = copy_bundle(folder)
-    options = ("--datalist_path", str(phantom_datalist), "--output_dir", "../output", "--max_epochs", "3", *SMALL)
-    run_in(bundle, bundle_command("configs/train.yaml", *options))
+    bundle = copy_bundle(tmp_path_factory.mktemp("trained"))
+    run_process(bundle, bundle_command("configs/train.yaml", *training_options))
     return bundle

@@ -1,13 +1,22 @@
-"""Overrides, settings and output are checked before a run; the bundle tests see the same through the command line."""
+"""What is checked before a run; the bundle tests see the same through the command line."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from tiny_bundle import write_tiny_bundle
 
-from monai_pneumonia.engines.preflight import check_data, check_device, check_output, check_overrides, check_settings, flatten_settings
-from monai_pneumonia.errors import BadInputError, OutputNotWritableError, UsageError
+from monai_pneumonia.engines.preflight import (
+    check_data,
+    check_device,
+    check_overrides,
+    check_settings,
+    flatten_settings,
+    preflight,
+    preflight_recognition,
+)
+from monai_pneumonia.errors import BadInputError, NothingToAnalyseError, UsageError
 
 CONFIG = str(Path(__file__).parents[2] / "bundle" / "configs" / "train.yaml")
 MULTI = str(Path(CONFIG).with_name("multi_gpu_train.yaml"))
@@ -101,14 +110,6 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         check_device("cuda:99")
 
 
-def test_output_must_be_writable(tmp_path: Path) -> None:
-    check_output(str(tmp_path / "new" / "folder"))
-    assert not list((tmp_path / "new" / "folder").iterdir())
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputNotWritableError, match="output_dir"):
-        check_output(str(tmp_path / "file" / "below"))
-
-
 def test_data_must_be_there_in_every_section_that_is_read(phantom_datalist: Path, tmp_path: Path) -> None:
     check_data(str(phantom_datalist), ("training", "validation", "testing"))
     lone = tmp_path / "lone.json"
@@ -117,3 +118,109 @@ def test_data_must_be_there_in_every_section_that_is_read(phantom_datalist: Path
         check_data(str(lone), ("training", "validation"))
     assert "a.png" in str(caught.value)
     assert "'validation' is empty" in str(caught.value)
+
+
+def test_a_datalist_without_pictures_is_told(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"classes": ["normal", "ill"], "training": [], "validation": [], "testing": []}')
+    with pytest.raises(NothingToAnalyseError, match="holds no picture"):
+        check_data(str(empty), ("training",))
+
+
+def test_processes_share_batches_and_sections(phantom_datalist: Path) -> None:
+    check_settings({"batch_size": 6}, processes=3)
+    with pytest.raises(UsageError, match=r"`batch_size` .* multiple of 4, got 6"):
+        check_settings({"batch_size": 6}, processes=4)
+    with pytest.raises(BadInputError, match=r"'validation' has 6 picture\(s\) for 7 processes"):
+        check_data(str(phantom_datalist), ("training", "validation"), processes=7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "output", "device", "code", "told"),
+    [
+        ({"backbone": "resnet18"}, "new/folder", "cpu", None, ""),
+        ({"backbone": "resnet19"}, "new", "cpu", 2, "`backbone`"),
+        ({}, "new", "cuda:99", 2, "`device`"),
+        ({}, "file/below", "cpu", 7, "file/below"),
+    ],
+)
+def test_a_training_that_cannot_work_ends_with_one_line(
+    settings: dict[str, object],
+    output: str,
+    device: str,
+    code: int | None,
+    told: str,
+    phantom_datalist: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = (settings, str(phantom_datalist), ("training", "validation"), str(tmp_path / output), device, [])
+    if code is None:
+        preflight(*arguments)
+    else:
+        with pytest.raises(SystemExit) as ended:
+            preflight(*arguments)
+        assert ended.value.code == code
+        assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_broken_datalist_ends_a_training_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        preflight({}, str(tmp_path / "nowhere.json"), ("training",), str(tmp_path), "cpu", [])
+    assert ended.value.code == 2
+    assert "nowhere.json" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({}, None, ""),
+        ({"arguments": ["run", "--config_file", CONFIG, "--max_epoch", "1"]}, 2, "max_epochs"),
+        ({"device": "cuda:99"}, 2, "`device`"),
+        ({"section": "tests"}, 2, "tests"),
+        ({"output_dir": "file/below"}, 7, "file/below"),
+        ({"output_dir": "full", "overwrite": False}, 2, "predictions.csv already"),
+        ({"input_path": "nowhere"}, 4, "nowhere"),
+        ({"input_path": "empty"}, 3, "holds no file"),
+        ({"bundle_root": "empty"}, 6, "metadata.json"),
+    ],
+)
+def test_a_recognition_that_cannot_work_ends_with_one_line(
+    tiny_bundle: Path,
+    change: dict[str, object],
+    code: int | None,
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "full", "pictures"):
+        (tmp_path / folder).mkdir()
+    for name in ("file", "full/predictions.csv", "pictures/a.png"):
+        (tmp_path / name).touch()
+    given = {
+        "bundle_root": str(tiny_bundle),
+        "input_path": "pictures",
+        "section": "testing",
+        "output_dir": "new",
+        "device": "cpu",
+        "arguments": [],
+    }
+    if code is None:
+        preflight_recognition(**{**given, **change})
+    else:
+        with pytest.raises(SystemExit) as ended:
+            preflight_recognition(**{**given, **change})
+        assert ended.value.code == code
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 1
+        assert told in errors[0]
+    assert not (tmp_path / "new").exists()
