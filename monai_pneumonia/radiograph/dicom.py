@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_display import StoredRange, display_table
 from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
+from monai_pneumonia.radiograph.dicom_tags import OVERLAY_BIT_POSITIONS, code, quoted_modality, quoted_uid, read_tags
 from monai_pneumonia.radiograph.grey_levels import constant_warning, luma
 from monai_pneumonia.radiograph.types import Radiograph, check_size
 
@@ -24,28 +24,8 @@ _RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
 _REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation")
+_COLOUR_IN_JPEG_2000 = ("YBR_RCT", "YBR_ICT")
 _REMEDY = "give a single-frame CR or DX image"
-
-# Only these are read from the file: names and identifiers of patients never come into memory.
-_TAGS = [
-    *(
-        "SOPClassUID",
-        "Modality",
-        "NumberOfFrames",
-        "Rows",
-        "Columns",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "PlanarConfiguration",
-    ),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
-    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
-    *("PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit", "PatientOrientation"),
-    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
-    *(f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-]
-_OVERLAY_BIT_POSITIONS = [(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
 
 
 def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
@@ -60,7 +40,7 @@ def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
         RejectedImageError: another modality, several frames, or too many pixels.
     """
     try:
-        dataset = _read_tags(path, has_preamble)
+        dataset = read_tags(path, has_preamble)
         _check_object(path, dataset)
         notes = () if has_preamble else ("the file has no DICOM preamble",)
         radiograph = _radiograph(dataset, *stored_values(dataset))
@@ -85,41 +65,23 @@ def _radiograph(dataset: Dataset, values: np.ndarray, photometric: str) -> Radio
     )
 
 
-def _read_tags(path: Path, has_preamble: bool) -> Dataset:
-    dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *_OVERLAY_BIT_POSITIONS])
-    if not hasattr(dataset, "file_meta"):
-        dataset.file_meta = FileMetaDataset()
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, little_endian = _encoding(dataset)
-        dataset.file_meta.TransferSyntaxUID = UID(
-            "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1" if little_endian else "1.2.840.10008.1.2.2"
-        )
-    return dataset
-
-
-def _encoding(dataset: Dataset) -> tuple[bool, bool]:
-    """(implicit VR, little endian); pydicom 3 renamed what 2.4 kept in two attributes."""
-    if hasattr(dataset, "original_encoding"):
-        implicit, little_endian = dataset.original_encoding
-        return bool(implicit), bool(little_endian)
-    return bool(dataset.is_implicit_VR), bool(dataset.is_little_endian)
-
-
 def _check_object(path: Path, dataset: Dataset) -> None:
     """Refuses what is no single projection radiograph, before any pixel is decoded."""
-    modality, sop_class = str(dataset.get("Modality") or "").strip().upper(), UID(str(dataset.get("SOPClassUID") or ""))
+    modality, sop_class = code(dataset, "Modality"), code(dataset, "SOPClassUID")
     if modality and modality not in MODALITIES:
-        raise RejectedImageError(f"{path}: modality {modality} ({sop_class.name}), no radiograph: {_REMEDY}")
+        raise RejectedImageError(f"{path}: modality {quoted_modality(modality)} ({quoted_uid(sop_class)}), no radiograph: {_REMEDY}")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
     if not dataset.get("PixelData"):
         raise UnreadableImageError(f"{path}: holds no pixels, or was cut short: {_REMEDY}, whole")
     if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
-        raise RejectedImageError(f"{path}: states no modality and is of class '{sop_class.name}', not CR or DX: {_REMEDY}")
+        raise RejectedImageError(f"{path}: states no modality and is of class '{quoted_uid(sop_class)}', not CR or DX: {_REMEDY}")
     missing = [keyword for keyword in _REQUIRED if dataset.get(keyword) is None]
     if missing:
         raise UnreadableImageError(f"{path}: lacks {', '.join(missing)}: export the image anew")
+    if code(dataset, "PhotometricInterpretation") not in (*_GREY, *_COLOUR, *_COLOUR_IN_JPEG_2000):
+        raise UnreadableImageError(f"{path}: its photometric interpretation is not supported: export it as MONOCHROME2")
     check_size(path, int(dataset.Rows), int(dataset.Columns))
     allocated, stored, samples = int(dataset.BitsAllocated), int(dataset.BitsStored), int(dataset.SamplesPerPixel)
     if allocated not in (8, 16) or not 1 <= stored <= allocated or samples not in (1, 3):
@@ -155,7 +117,7 @@ def _clean_bits(dataset: Dataset, values: np.ndarray) -> tuple[np.ndarray, int, 
     highest = int(unsigned.max())
     if highest < 2**bits:
         return unsigned, bits, ()
-    if any(dataset.get(tag) is not None and dataset[tag].value for tag in _OVERLAY_BIT_POSITIONS):
+    if any(dataset.get(tag) is not None and dataset[tag].value for tag in OVERLAY_BIT_POSITIONS):
         return unsigned & (2**bits - 1), bits, ("overlays in unused bits of the pixels were left out",)
     needed = highest.bit_length()
     return unsigned, needed, (f"values up to {highest} need {needed} bits, though {bits} are stated: taken as {needed}",)
@@ -207,5 +169,5 @@ def _acquisition_warnings(dataset: Dataset) -> tuple[str, ...]:
     if orientation and len(orientation) == 2:
         row, column = (str(direction).upper() for direction in orientation)
         if (row and not row.startswith(("L", "P", "A"))) or (column and not column.startswith("F")):
-            warnings.append(f"PatientOrientation {row}\\{column} says that the picture lies mirrored or turned: shown as stored")
+            warnings.append("PatientOrientation says that the picture lies mirrored or turned: shown as stored")
     return tuple(warnings)

@@ -14,6 +14,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from monai_pneumonia.radiograph.dicom_tags import code
+
 NO_WINDOW = "no window or VOI LUT is stated: the full range of the stored bits is shown"
 
 
@@ -48,7 +50,7 @@ def display_table(dataset: Dataset, stored: StoredRange, shown: StoredRange) -> 
     """
     modality_values, warnings = _modality_values(dataset, stored)
     levels, voi_warnings = _levels_of_interest(dataset, modality_values, _part(stored, shown))
-    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    inverted = code(dataset, "PhotometricInterpretation") == "MONOCHROME1"
     warnings = (*warnings, *voi_warnings, *_polarity_warnings(dataset, inverted))
     # The photometric interpretation alone decides: PresentationLUTShape INVERSE restates it for MONOCHROME1 (PS3.3 C.8.11.3).
     levels = 1.0 - levels if inverted else levels
@@ -93,12 +95,12 @@ def _windowed(dataset: Dataset, values: np.ndarray) -> tuple[np.ndarray | None, 
     center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
     if center is None or width is None:
         return None, (NO_WINDOW,)
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    function = code(dataset, "VOILUTFunction") or "LINEAR"
     warnings: tuple[str, ...] = ()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         function, warnings = "LINEAR", ("the VOI LUT function is none of the standard's: taken as LINEAR",)
     if width <= 0 or (function == "LINEAR" and width < 1):
-        return None, (f"a window {width:g} wide cannot be shown: the full range of the stored bits is shown",)
+        return None, ("a window of the width stated cannot be shown: the full range of the stored bits is shown",)
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
             return 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width)), warnings
@@ -147,9 +149,9 @@ def _number(dataset: Dataset, keyword: str) -> float | None:
 
 
 def _polarity_warnings(dataset: Dataset, inverted: bool) -> tuple[str, ...]:
-    shape = str(dataset.get("PresentationLUTShape") or "")
-    if shape and (shape == "INVERSE") != inverted:
-        return (f"PresentationLUTShape {shape} contradicts {dataset.PhotometricInterpretation}, which is what counts",)
+    shape = code(dataset, "PresentationLUTShape")
+    if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
+        return (f"PresentationLUTShape {shape} contradicts {code(dataset, 'PhotometricInterpretation')}, which is what counts",)
     return ()
 
 

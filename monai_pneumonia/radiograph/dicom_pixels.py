@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from monai_pneumonia.radiograph.codestream import declared_size, is_cut_short
+from monai_pneumonia.radiograph.dicom_tags import quoted_uid
 from monai_pneumonia.radiograph.types import one_line
 
 _JPEG_12_BIT = "gdcm-12-bit"
@@ -53,11 +54,13 @@ def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
         DecodingError: no decoder for the transfer syntax, or none that can read these data.
     """
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_transfer_syntax:
+        raise DecodingError("its transfer syntax is unknown")
     if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
         return _decoded_by_one_of(dataset, ("numpy",))
     decoders = _DECODERS.get(syntax)
     if decoders is None:
-        raise DecodingError(f"no decoder for the transfer syntax {syntax.name}")
+        raise DecodingError(f"no decoder for the transfer syntax, {quoted_uid(syntax)}")
     _check_stream(dataset)
     return _decoded_by_one_of(dataset, decoders)
 
@@ -69,7 +72,7 @@ def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.
             return _decode(dataset, decoder)
         except Exception as error:
             failures.append(f"{decoder}: {one_line(error)}")
-    raise DecodingError(f"{UID(dataset.file_meta.TransferSyntaxUID).name}: {'; '.join(failures)}")
+    raise DecodingError(f"{quoted_uid(dataset.file_meta.TransferSyntaxUID)}: {'; '.join(failures)}")
 
 
 def _check_stream(dataset: Dataset) -> None:

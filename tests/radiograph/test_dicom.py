@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,7 @@ def test_other_objects_are_rejected_with_a_remedy(tags: dict[str, Any], said: st
         ({"PhotometricInterpretation": None}, "lacks PhotometricInterpretation"),
         ({"BitsStored": 20}, "20 bits stored of 8 allocated"),
         ({"Rows": 61}, "cannot be decoded .Explicit VR Little Endian: numpy: ValueError"),
-        ({"photometric": "HSV"}, "cannot be decoded"),
+        ({"photometric": "HSV"}, "photometric interpretation is not supported"),
         ({"SamplesPerPixel": 2}, "2 samples a pixel"),
     ],
 )
@@ -260,11 +263,90 @@ def test_a_picture_beyond_the_limit_is_not_decoded(tmp_path: Path, monkeypatch: 
         read_radiograph(_written(tmp_path))
 
 
+class _Listener(logging.Handler):
+    """Gathers what is said in logs, warnings, errors and the radiograph's own warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+    def read(self, path: Path) -> str:
+        """Everything that reading a file says."""
+        self.said.clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                self.said += read_radiograph(path).warnings
+            except BadInputError as error:
+                self.said.append(str(error))
+        return " ".join([*self.said, *(str(warning.message) for warning in caught)]).lower()
+
+
+@pytest.fixture
+def listener() -> Iterator[_Listener]:
+    handler = _Listener()
+    logging.getLogger("pydicom").addHandler(handler)
+    yield handler
+    logging.getLogger("pydicom").removeHandler(handler)
+
+
 @pytest.mark.parametrize("tags", [{"Modality": "CT"}, {"BitsStored": None}, {"Rows": 61}, {"NumberOfFrames": 3}, {}])
-def test_no_message_holds_patient_data(tags: dict[str, Any], tmp_path: Path) -> None:
-    path = _written(tmp_path, **tags)
-    try:
-        said = " ".join(read_radiograph(path).warnings)
-    except BadInputError as error:
-        said = f"{error} {error.__cause__}"
-    assert "secret" not in said.lower()
+def test_no_message_holds_patient_data(tags: dict[str, Any], tmp_path: Path, listener: _Listener) -> None:
+    assert "secret" not in listener.read(_written(tmp_path, **tags))
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("Modality", "SOPClassUID", "PhotometricInterpretation", "PresentationLUTShape", "PatientOrientation", "VOILUTFunction"),
+        *("NumberOfFrames", "WindowCenter", "WindowWidth", "RescaleSlope", "PixelSpacing"),
+    ],
+)
+def test_a_name_in_any_tag_is_not_repeated(keyword: str, tmp_path: Path, listener: _Listener) -> None:
+    # Numbers are written as bytes of that length, as a damaged file would hold them.
+    dataset = dicom_dataset(marker(), WindowCenter=128, WindowWidth=256)
+    setattr(dataset, keyword, "1" * 12 if keyword not in _TEXT else "X" * 12)
+    path = save_dicom(dataset, tmp_path / "a.dcm")
+    content = path.read_bytes()
+    filler = b"1" * 12 if keyword not in _TEXT else b"X" * 12
+    assert filler in content
+    path.write_bytes(content.replace(filler, b"SECRET^NAME "))
+    said = listener.read(path)
+    assert "secret" not in said
+    assert "name" not in said.replace(str(path).lower(), "")
+
+
+_TEXT = ("Modality", "PhotometricInterpretation", "PresentationLUTShape", "PatientOrientation", "VOILUTFunction")
+
+
+def test_no_damaged_byte_of_the_header_makes_a_name_heard(tmp_path: Path, listener: _Listener) -> None:
+    # A changed length lets a value swallow the name that follows it.
+    path = _written(tmp_path, marker()[:8, :8], PatientOrientation=["L", "F"], WindowCenter=128, WindowWidth=256)
+    content = path.read_bytes()
+    damaged = tmp_path / "damaged.dcm"
+    heard = []
+    for position in range(132, content.find(b"\xe0\x7f\x10\x00")):
+        for value in {0, content[position] ^ 0x10, content[position] ^ 0x80} - {content[position]}:
+            damaged.write_bytes(content[:position] + bytes([value]) + content[position + 1 :])
+            if "secret" in listener.read(damaged):
+                heard.append((position, value))
+    assert heard == []
+
+
+def test_the_validation_of_pydicom_is_left_as_it_was(tmp_path: Path) -> None:
+    before = pydicom.config.settings.reading_validation_mode
+    read_radiograph(_written(tmp_path))
+    (tmp_path / "b.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x00\x00UL\x04")
+    with pytest.raises(UnreadableImageError):
+        read_radiograph(tmp_path / "b.dcm")
+    assert pydicom.config.settings.reading_validation_mode == before
+
+
+@pytest.mark.parametrize("modality", ["SMITH", "SECRET NAME"])
+def test_a_modality_that_is_none_is_rejected_without_repeating_it(modality: str, tmp_path: Path) -> None:
+    with pytest.raises(RejectedImageError, match="modality of no known kind") as caught:
+        read_radiograph(_written(tmp_path, Modality=modality))
+    assert modality not in str(caught.value)

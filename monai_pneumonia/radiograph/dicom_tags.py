@@ -1,0 +1,113 @@
+"""The tags of a DICOM file that reading a radiograph needs, and what of them may be repeated in messages.
+
+A damaged length lets one value swallow those that follow it, patient names too. So only codes of closed lists are ever quoted, and pydicom,
+whose warnings quote every value that breaks a rule, converts the values without checking them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+from pydicom import config
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, UID_dictionary
+
+# Only these are asked for: names and identifiers of patients do not come into memory as such.
+_TAGS = [
+    *(
+        "SOPClassUID",
+        "Modality",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+    ),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit", "PatientOrientation"),
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+]
+OVERLAY_BIT_POSITIONS = [(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
+
+# The defined terms of Modality (PS3.3 C.7.3.1.1.1).
+_MODALITIES = frozenset(
+    (
+        *("ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CF", "CFM", "CP", "CR", "CS", "CT", "CTPROTOCOL", "DD", "DF", "DG"),
+        *("DM", "DMS", "DOC", "DS", "DX", "EC", "ECG", "EEG", "EM", "EMG", "EOG", "EPS", "ES", "FA", "FID", "FS", "GM", "HC", "HD", "IO"),
+        *("IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LP", "LS", "M3D", "MA", "MG", "MR", "MS", "NM", "OAM", "OCT", "OP", "OPM", "OPR"),
+        *("OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE"),
+        *("RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SMR", "SR", "SRF"),
+        *("ST", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "VF", "XA", "XAPROTOCOL", "XC", "XR"),
+    )
+)
+
+_validation_lock = threading.Lock()
+
+
+def read_tags(path: Path, has_preamble: bool) -> Dataset:
+    """Reads the tags and converts all their values, silently.
+
+    Args:
+        path: the file.
+        has_preamble: False for files that begin with their first tag.
+
+    Returns:
+        the data set; its file meta information states a transfer syntax in any case.
+
+    Raises:
+        Exception: whatever pydicom raises; its text may quote the file.
+    """
+    with _without_value_validation():
+        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *OVERLAY_BIT_POSITIONS])
+        if not hasattr(dataset, "file_meta"):
+            dataset.file_meta = FileMetaDataset()
+        for _ in (*dataset.file_meta, *dataset.iterall()):
+            pass
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = _syntax_found(dataset)
+    return dataset
+
+
+@contextmanager
+def _without_value_validation() -> Iterator[None]:
+    """Switches off what pydicom says of odd values; the switch is global, hence the lock."""
+    with _validation_lock:
+        mode = config.settings.reading_validation_mode
+        config.settings.reading_validation_mode = config.IGNORE
+        try:
+            yield
+        finally:
+            config.settings.reading_validation_mode = mode
+
+
+def _syntax_found(dataset: Dataset) -> UID:
+    """The transfer syntax by which pydicom read a file that states none; pydicom 3 renamed what 2.4 kept in two attributes."""
+    if hasattr(dataset, "original_encoding"):
+        implicit, little_endian = dataset.original_encoding
+    else:
+        implicit, little_endian = dataset.is_implicit_VR, dataset.is_little_endian
+    return UID("1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1" if little_endian else "1.2.840.10008.1.2.2")
+
+
+def code(dataset: Dataset, keyword: str) -> str:
+    """A coded value without padding, in capitals; empty where it is absent or has several parts."""
+    value = dataset.get(keyword)
+    return value.strip().upper() if isinstance(value, str) else "" if not value else "?"
+
+
+def quoted_modality(modality: str) -> str:
+    """The modality if it is one of the standard's, else a word for it."""
+    return modality if modality in _MODALITIES else "of no known kind"
+
+
+def quoted_uid(uid: str) -> str:
+    """The name of a UID of the standard, else a word for it."""
+    return str(UID(uid).name) if uid in UID_dictionary else "unknown"
