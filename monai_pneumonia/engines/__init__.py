@@ -9,10 +9,11 @@ from monai_pneumonia.engines.recognition import (
     PictureDataset,
     PredictionFiles,
     RecognitionEvaluator,
+    end_recognition,
     picture_records,
     report_recognition,
 )
-from monai_pneumonia.engines.run_data import load_run_datalist, prepare_datasets
+from monai_pneumonia.engines.run_data import data_fingerprint, load_run_datalist, prepare_datasets
 from monai_pneumonia.engines.training import build_training_network, run_engine
 
 __all__ = [
@@ -22,7 +23,10 @@ __all__ = [
     "RecognitionEvaluator",
     "batch_loss",
     "build_training_network",
+    "check_recognized",
+    "data_fingerprint",
     "distribute",
+    "end_recognition",
     "guarded",
     "join_processes",
     "leave_processes",

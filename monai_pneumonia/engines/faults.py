@@ -8,19 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from monai_pneumonia.errors import ExitCode, PneumoniaError
-
-TRACEBACK_VARIABLE = "MONAI_PNEUMONIA_TRACEBACK"
-
-
-def find_cause(error: BaseException) -> PneumoniaError | None:
-    """Looks for one of our own errors in an exception's chain: MONAI and data loaders wrap what they meet."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, PneumoniaError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+from monai_pneumonia.errors import TRACEBACK_VARIABLE, ExitCode, pneumonia_error_of
 
 
 @contextmanager
@@ -39,11 +27,11 @@ def one_line_errors(exit_code: ExitCode | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = find_cause(error)
+        cause = pneumonia_error_of(error)
         if cause is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {cause}", file=sys.stderr, flush=True)
+        rank = os.environ.get("RANK", "0")
+        print(f"error: {cause}" if rank == "0" else f"error on rank {rank}: {cause}", file=sys.stderr, flush=True)
         raise SystemExit(int(cause.exit_code if exit_code is None else exit_code)) from None
 
 

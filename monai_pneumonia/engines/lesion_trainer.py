@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
+from monai.utils import convert_to_tensor
 from monai.utils.enums import CommonKeys
 
 from monai_pneumonia.errors import ModelFaultError
@@ -21,9 +22,10 @@ def prepare_lesion_batch(
     batchdata: dict[str, Any], device: torch.device | str | None = None, non_blocking: bool = False, **kwargs: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Takes images [B, 1, S, S] and candidate sets [B, C] out of a batch and moves them to the device."""
-    image = batchdata[IMAGE_KEY].to(device=device, non_blocking=non_blocking, **kwargs)
-    target = batchdata[TARGET_KEY].to(device=device, non_blocking=non_blocking, **kwargs)
-    return image, target
+    # Plain tensors: MONAI's trainer would wrap a compiled network's output as one MetaTensor, and ours is a tuple.
+    image, target = (convert_to_tensor(batchdata[key], track_meta=False) for key in (IMAGE_KEY, TARGET_KEY))
+    options = {"device": device, "non_blocking": non_blocking, **kwargs}
+    return image.to(**options), target.to(**options)
 
 
 def batch_loss(output: dict[str, Any]) -> float:

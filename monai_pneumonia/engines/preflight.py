@@ -13,25 +13,29 @@ import yaml
 from monai.bundle import ConfigParser
 
 from monai_pneumonia.data.datalist import load_datalist
-from monai_pneumonia.data.records import section_records
+from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.run_data import load_run_datalist
+from monai_pneumonia.engines.training import build_training_network
 from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, UsageError
 from monai_pneumonia.inference import check_output, find_pictures
 from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.losses import LOSS_NAMES
+from monai_pneumonia.metrics.registry import METRICS, metric_names
 from monai_pneumonia.networks import backbone_names
 from monai_pneumonia.networks.lesion_attention_net import NORMALIZATIONS
+from monai_pneumonia.transforms.geometry import RESIZE_MODES
 
 # Parameters of `monai.bundle run` itself; everything else on its command line overrides a key of the configuration.
 _RUN_PARAMETERS = frozenset(
     {"run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file", "workflow_name", "workflow_type"}
 )
-RESIZE_MODES = ("stretch", "pad")
 
 
 def preflight(
     settings: Mapping[str, Any],
+    bundle_root: str,
     datalist_path: str,
     sections: Sequence[str],
     output_dir: str,
@@ -45,6 +49,7 @@ def preflight(
 
     Args:
         settings: the configuration's plain values, nested as in the configuration.
+        bundle_root: the bundle's folder, where the weights will go.
         datalist_path: the datalist.
         sections: sections of it that this run reads; none of them may be empty.
         output_dir: where results go.
@@ -58,9 +63,12 @@ def preflight(
         check_overrides(sys.argv[1:] if arguments is None else arguments)
         check_settings(flatten_settings(settings), launched_processes())
         check_device(device)
+        check_bundle_folder(bundle_root)
         check_data(datalist_path, sections, launched_processes())
+        check_training(settings, datalist_path)
     with one_line_errors():
-        check_output(output_dir, overwrite=True)
+        for folder in (output_dir, str(Path(bundle_root) / "models")):
+            check_output(folder, overwrite=True)
 
 
 def preflight_recognition(
@@ -70,6 +78,7 @@ def preflight_recognition(
     output_dir: str,
     device: Any,
     overwrite: bool = True,
+    settings: Mapping[str, Any] | None = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Checks a recognition before it starts; a fault ends the process with one line.
@@ -84,6 +93,7 @@ def preflight_recognition(
         output_dir: where results go.
         device: where the network runs.
         overwrite: whether earlier predictions there may be replaced.
+        settings: the configuration's plain values.
         arguments: the command line; that of this process by default.
 
     Raises:
@@ -91,6 +101,7 @@ def preflight_recognition(
     """
     with one_line_errors(ExitCode.USAGE):
         check_overrides(sys.argv[1:] if arguments is None else arguments)
+        check_settings(settings or {})
         check_device(device)
     with one_line_errors():
         check_output(output_dir, overwrite)
@@ -178,6 +189,12 @@ def _input_size(value: Any) -> str | None:
     return None if isinstance(value, int) and value >= 64 and value % 32 == 0 else "must be a multiple of 32, 64 or more"
 
 
+def _known_metric(value: Any) -> str | None:
+    # A metric of one class may be asked for, too; which classes there are stands in the datalist.
+    names = [metric.name.split("<")[0] for metric in METRICS if metric.higher_is_better]
+    return None if any(str(value).startswith(name) for name in names) else f"must be one of {', '.join(names)}"
+
+
 def _not_in_this_version(value: Any) -> str | None:
     return "is not available in this version: outlines do not train the attention map yet; leave it as it is" if value else None
 
@@ -203,10 +220,19 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "seed": _number(0, whole=True),
     "fold": lambda value: None if value is None else _number(0, whole=True)(value),
     "n_folds": _number(2, whole=True),
+    "val_interval": _number(1, whole=True),
+    "warmup_epochs": _number(0),
+    "augmentation_strength": _number(0),
+    "key_metric": _known_metric,
+    "resamples": _number(0, whole=True),
     "amp": _flag,
+    "compile": _flag,
+    "maps": _flag,
+    "overwrite": _flag,
     "attention#enabled": _flag,
     "attention#weight": _not_in_this_version,
     "regulation#enabled": _not_in_this_version,
+    "regulation#weight": _not_in_this_version,
 }
 
 
@@ -230,6 +256,9 @@ def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
     fold, n_folds = settings.get("fold"), settings.get("n_folds")
     if isinstance(fold, int) and isinstance(n_folds, int) and fold >= n_folds:
         faults.append(f"`fold` must be below `n_folds` ({n_folds}), got {fold}")
+    interval, epochs = settings.get("val_interval"), settings.get("max_epochs")
+    if isinstance(interval, int) and isinstance(epochs, int) and interval > epochs:
+        faults.append(f"`val_interval` must be at most `max_epochs` ({epochs}), got {interval}: no epoch would be validated")
     batch_size = settings.get("batch_size")
     if isinstance(batch_size, int) and batch_size % processes:
         faults.append(f"`batch_size` is over all processes together and must be a multiple of {processes}, got {batch_size}")
@@ -247,6 +276,40 @@ def check_device(device: Any) -> None:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise UsageError(f"`device` {device} is not there ({str(error).splitlines()[0]}): use `--device cpu`") from error
+
+
+def check_bundle_folder(bundle_root: str) -> None:
+    """Checks that a folder is a bundle.
+
+    Raises:
+        UsageError: it has no configs/metadata.json.
+    """
+    if not (Path(bundle_root) / "configs" / "metadata.json").is_file():
+        raise UsageError(
+            f"{Path(bundle_root).resolve()} is no bundle, it lacks configs/metadata.json: give `--bundle_root`, or run in the bundle"
+        )
+
+
+def check_training(settings: Mapping[str, Any], datalist_path: str) -> None:
+    """Checks what settings and data must be together: folds, classes that can be learned, an encoder that fits.
+
+    Raises:
+        PneumoniaError: they do not fit.
+    """
+    datalist = load_run_datalist(datalist_path, settings["fold"], settings["n_folds"], settings["label_fraction"], settings["seed"])
+    counts = dict(zip(datalist.labels.classes, class_counts(datalist), strict=True))
+    never = [name for name, count in counts.items() if count == 0]
+    if never:
+        raise BadInputError(
+            f"no training item of {datalist_path} is of class {', '.join(never)}: take it out of `classes`, or add pictures of it"
+        )
+    names = metric_names(datalist.labels.classes)
+    if settings["key_metric"] not in names:
+        raise UsageError(f"`key_metric` must be one of {', '.join(names)}, got {settings['key_metric']!r}")
+    if settings["pretrained_encoder"]:
+        build_training_network(
+            {"backbone": settings["backbone"], "normalization": settings["normalization"]}, settings["pretrained_encoder"]
+        )
 
 
 def check_data(datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:

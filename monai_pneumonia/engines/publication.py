@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from monai_pneumonia.networks.probabilities import class_probabilities
 
 _LOGGER = logging.getLogger(__name__)
 NON_COMMERCIAL_MARKERS = ("non-commercial", "noncommercial", "by-nc", "-nc-", " nc ")
-UNSTATED_LICENCES = ("unknown", "unspecified", "unstated", "")
+UNSTATED_MARKERS = ("unknown", "unspecified", "unstated", "not stated")
 
 
 def describe_run(datalist: Datalist, datalist_path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,48 +74,46 @@ def publish_weights(
     """
     if idist.get_rank() == 0:
         with one_line_errors():
-            _publish(Path(bundle_root), best, network, settings, datalist, datalist_path, validation_loader, device)
+            if not best.parameters:
+                raise UsageError("no epoch was validated, so there are no best weights: let `val_interval` be at most `max_epochs`")
+            metadata_file = Path(bundle_root) / "configs" / "metadata.json"
+            metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+            training = {**describe_run(datalist, datalist_path, settings), "best_epoch": best.epoch, "validation": best.metrics}
+            description = WeightsDescription(
+                model_version=metadata["version"],
+                network=dict(network),
+                input_size=settings["input_size"],
+                resize_mode=settings["resize_mode"],
+                classes=datalist.labels.classes,
+                groups=dict(datalist.labels.groups),
+                output_activation=output_activation(settings["loss"]["name"]),
+                training=training,
+            )
+            weights = install_weights(Path(bundle_root) / "models", best, description, validation_loader, device)
+            update_metadata(metadata_file, metadata, description)
+            _LOGGER.info("best epoch %d (%s %.4f); weights in %s", best.epoch, best.key_metric, best.metric, weights)
     idist.barrier()
 
 
-def _publish(
-    root: Path,
-    best: BestWeights,
-    network: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    datalist: Datalist,
-    datalist_path: str,
-    validation_loader: DataLoader[Any],
-    device: torch.device | str,
-) -> None:
-    if not best.parameters:
-        raise UsageError("no epoch was validated, so there are no best weights: let `val_interval` divide `max_epochs`")
-    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    training = describe_run(datalist, datalist_path, settings)
-    training |= {"best_epoch": best.epoch, "validation": best.metrics}
-    description = WeightsDescription(
-        model_version=metadata["version"],
-        network=dict(network),
-        input_size=settings["input_size"],
-        resize_mode=settings["resize_mode"],
-        classes=datalist.labels.classes,
-        groups=dict(datalist.labels.groups),
-        output_activation=output_activation(settings["loss"]["name"]),
-        training=training,
-    )
-    models = root / "models"
+def install_weights(
+    models: Path, best: BestWeights, description: WeightsDescription, validation_loader: DataLoader[Any], device: torch.device | str
+) -> Path:
+    """Replaces the weights of a bundle's models folder and fits their calibration; returns the weights' file.
+
+    At every moment the folder holds weights that can be served: a calibration of other weights would be refused, so the old
+    one goes before the new weights come, and a kill in between leaves them uncalibrated.
+    """
     models.mkdir(exist_ok=True)
-    fresh = models / "model.new.pt"
+    weights, fresh, calibration_file = models / "model.pt", models / "model.new.pt", models / "calibration.json"
     save_weights(fresh, best.parameters, description)
     calibration = calibrate(fresh, validation_loader, device)
-    weights = models / "model.pt"
-    if weights.is_file():
-        weights.replace(models / "model.previous.pt")
+    calibration_file.unlink(missing_ok=True)
+    if weights.is_file() and file_sha256(weights) != file_sha256(fresh):
+        shutil.copyfile(weights, models / "model.previous.pt")
     fresh.replace(weights)
-    save_calibration(models / "calibration.json", calibration)
+    save_calibration(calibration_file, calibration)
     (models / "DATA.md").write_text(data_notice(description), encoding="utf-8")
-    update_metadata(root / "configs" / "metadata.json", metadata, description)
-    _LOGGER.info("best epoch %d (%s %.4f); weights in %s", best.epoch, best.key_metric, best.metric, weights)
+    return weights
 
 
 def calibrate(weights: Path, validation_loader: DataLoader[Any], device: torch.device | str) -> Calibration:
@@ -171,7 +170,7 @@ def licence_note(licenses: Mapping[str, int]) -> str:
     note = "The weights are under the terms of all licences below together."
     if any(marker in name.lower() for name in licenses for marker in NON_COMMERCIAL_MARKERS):
         note += " At least one allows non-commercial use alone: **so are these weights for non-commercial use.**"
-    if any(name.lower() in UNSTATED_LICENCES for name in licenses):
+    if any(marker in name.lower() for name in licenses for marker in UNSTATED_MARKERS):
         note += " Of some pictures no licence is known: ask their publisher before you pass the weights on."
     return note
 

@@ -11,6 +11,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose
 from monai.utils.enums import CommonKeys
 
+from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.engines.faults import one_line_errors
 from monai_pneumonia.errors import BadInputError, ExitCode, PneumoniaError
 from monai_pneumonia.inference import LesionRecognizer, LesionReport, PictureFiles, PredictionWriter
@@ -92,6 +93,20 @@ class PredictionFiles:
         raise error
 
 
+def check_recognized(writer: PredictionWriter) -> None:
+    """Ends the process with one line where not a single picture could be used.
+
+    Raises:
+        SystemExit: code 4.
+    """
+    if writer.first_error is None or writer.counts["ok"]:
+        return
+    failed = sum(writer.counts.values())
+    others = f" (and {failed - 1} more; predictions.csv tells each reason)" if failed > 1 else ""
+    with one_line_errors():
+        raise BadInputError(f"no picture could be analysed: {writer.first_error}{others}")
+
+
 def report_recognition(writer: PredictionWriter) -> None:
     """Prints what a recognition run served; the last expression of a run.
 
@@ -100,9 +115,7 @@ def report_recognition(writer: PredictionWriter) -> None:
     """
     total = sum(writer.counts.values())
     counts = ", ".join(f"{writer.counts[status]} {status}" for status in ("ok", "rejected", "error"))
-    print(f"{total} pictures: {counts}; written to {writer.output}", flush=True)
-    if writer.first_error is not None and not writer.counts["ok"]:
-        with one_line_errors():
-            raise BadInputError(f"no picture could be analysed: {writer.first_error}")
+    print(f"{total} pictures: {counts}; written to {writer.output}. {RESEARCH_USE_ONLY}", flush=True)
+    check_recognized(writer)
     if writer.first_error is not None:
         raise SystemExit(int(ExitCode.PARTLY_SERVED))

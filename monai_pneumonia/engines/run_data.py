@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from tqdm import tqdm
 
 from monai_pneumonia.data.datalist import Datalist, load_datalist
 from monai_pneumonia.data.splits import keep_label_fraction, select_fold
-from monai_pneumonia.engines.faults import find_cause, one_line_errors
-from monai_pneumonia.errors import BadInputError
+from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.errors import BadInputError, pneumonia_error_of
 from monai_pneumonia.transforms.cached_dataset import RadiographDataset
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,6 +40,12 @@ def load_run_datalist(path: str, fold: int | None = None, n_folds: int = 5, labe
     return datalist
 
 
+def data_fingerprint(datalist: Datalist) -> str:
+    """A hash of what a training sees of its data: classes, items, labels and outlines of both sections, in order."""
+    seen = [datalist.labels.classes, *((section, item) for section, item in datalist.items() if section != "testing")]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
 class _Preparation(Dataset[str]):
     """Fills caches, one item a look; the answer is the fault, or nothing."""
 
@@ -53,7 +60,7 @@ class _Preparation(Dataset[str]):
         try:
             dataset.prepare(index)
         except Exception as error:
-            cause = find_cause(error)
+            cause = pneumonia_error_of(error)
             if cause is None:
                 raise
             return f"item '{dataset.data[index]['id']}': {cause}"

@@ -78,36 +78,36 @@ def run_here(folder: Path, command: Sequence[str], expect: int = 0) -> Finished:
     """
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with pytest.MonkeyPatch.context() as patch, _process_state():
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", list(command))
-        patch.setattr(sys, "path", list(sys.path))
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                runpy.run_module(command[0], run_name="__main__")
-            except SystemExit as ended:
-                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    with bundle_process(folder, command), redirect_stdout(out), redirect_stderr(err):
+        try:
+            runpy.run_module(command[0], run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return Finished(code, out.getvalue(), err.getvalue()).expect(expect)
 
 
 @contextmanager
-def _process_state() -> Iterator[None]:
-    """One thread; logging and random state are afterwards as they were before."""
+def bundle_process(folder: Path, command: Sequence[str] = ("monai.bundle",)) -> Iterator[None]:
+    """This process as a fresh one in a folder, with a command line and one thread; afterwards all is as it was before."""
     root = logging.getLogger()
     handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        set_determinism(None)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        torch.set_num_threads(threads)
-        root.handlers[:] = handlers
-        root.setLevel(level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", list(command))
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            set_determinism(None)
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
+            torch.set_num_threads(threads)
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
 
 def copy_bundle(folder: Path) -> Path:
