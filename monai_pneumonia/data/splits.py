@@ -214,9 +214,11 @@ def _fold_of_item(items: Sequence[DatalistItem], n_folds: int, seed: int) -> lis
     if np.bincount(strata).max() < n_folds:
         # It refuses strata that are all smaller than the number of folds: then only patients and sizes can be balanced.
         strata = np.zeros(len(items), dtype=int)
-    groups = np.array([item.patient for item in items])
+    # Shuffled here, for its own shuffling undoes the stratification before scikit-learn 1.8.
+    patients, patient_of_item = np.unique([item.patient for item in items], return_inverse=True)
+    groups = np.random.default_rng(seed).permutation(len(patients))[patient_of_item]
     folds = np.zeros(len(items), dtype=int)
-    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(n_splits=n_folds)
     with warnings.catch_warnings():
         # It warns of, and copes with, strata smaller than the number of folds.
         warnings.filterwarnings("ignore", message="The least populated class")
