@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+TRACEBACK_VARIABLE = "MONAI_PNEUMONIA_TRACEBACK"
+"""Environment variable that asks for the traceback of an error, beside its line."""
+
 
 class ExitCode(IntEnum):
     """Exit codes of the command line and of the hospital container: one meaning each, everywhere."""
@@ -62,3 +65,12 @@ class OutputNotWritableError(PneumoniaError):
     """Results cannot be written where they were asked for."""
 
     exit_code = ExitCode.OUTPUT_NOT_WRITABLE
+
+
+def pneumonia_error_of(error: BaseException | None) -> PneumoniaError | None:
+    """The error of ours that lies under the RuntimeErrors that MONAI's Compose and data sets wrap around it; None where there is none."""
+    while error is not None:
+        if isinstance(error, PneumoniaError):
+            return error
+        error = error.__cause__
+    return None

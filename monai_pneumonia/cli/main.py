@@ -11,9 +11,7 @@ from rich.console import Console
 
 from monai_pneumonia import RESEARCH_USE_ONLY, __version__
 from monai_pneumonia.cli import evaluate, import_data, phantoms, predict, validate
-from monai_pneumonia.errors import ExitCode, PneumoniaError
-
-TRACEBACK_VARIABLE = "MONAI_PNEUMONIA_TRACEBACK"
+from monai_pneumonia.errors import TRACEBACK_VARIABLE, ExitCode, PneumoniaError
 
 app = typer.Typer(
     name="monai-pneumonia",

@@ -162,7 +162,7 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
     except ValueError as error:  # no JSON, or no UTF-8
         raise BadInputError(f"the datalist {file} is not JSON: {error}") from error
     breaches = [
-        f"{'/'.join(str(step) for step in breach.absolute_path) or 'top level'}: {breach.message}"
+        f"{'/'.join(str(step) for step in breach.absolute_path) or 'top level'}: {_told(breach)}"
         for breach in jsonschema.Draft7Validator(DATALIST_SCHEMA).iter_errors(content)
     ]
     if breaches:
@@ -173,6 +173,14 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
         root=Path(os.path.abspath(file.parent)),
         **{section: tuple(DatalistItem.from_json(record) for record in content[section]) for section in SECTIONS},
     )
+
+
+def _told(breach: jsonschema.ValidationError) -> str:
+    """What a value should have been; the value itself may be a patient's and stays out of messages."""
+    if breach.validator == "required":
+        missing = [key for key in breach.validator_value if key not in breach.instance]
+        return f"lacks {', '.join(missing)}"
+    return f"must be of {breach.validator} {breach.validator_value}"
 
 
 def save_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:

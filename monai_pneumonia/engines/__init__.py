@@ -23,7 +23,6 @@ __all__ = [
     "RecognitionEvaluator",
     "batch_loss",
     "build_training_network",
-    "check_recognized",
     "data_fingerprint",
     "distribute",
     "end_recognition",

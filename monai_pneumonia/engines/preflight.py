@@ -130,6 +130,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if key in _RUN_PARAMETERS or parser.config is None:
             continue
         plain = key.replace("::", "#")
+        if plain.split("#")[0] == "settings":
+            raise UsageError(f"the override `--{key}` would change the record alone: override the key itself")
         if plain.split("#")[0].startswith("_meta_") or plain in parser:
             continue
         near = difflib.get_close_matches(plain, [*known, *_nested(parser.get())], n=1)
@@ -141,9 +143,10 @@ def _options(arguments: Sequence[str]) -> dict[str, Any]:
     """The options of a command line in Fire's two forms, --key value and --key=value."""
     options: dict[str, Any] = {}
     for position, argument in enumerate(arguments):
-        if not argument.startswith("--"):
+        # Fire takes one dash for two; what looks like a negative number is a value.
+        if not argument.startswith("-") or argument.lstrip("-")[:1].isdigit():
             continue
-        key, equals, value = argument[2:].partition("=")
+        key, equals, value = argument.lstrip("-").partition("=")
         following = arguments[position + 1] if position + 1 < len(arguments) else ""
         text = value if equals else following
         options[key] = yaml.safe_load(text) if text.startswith("[") else text

@@ -93,29 +93,26 @@ class PredictionFiles:
         raise error
 
 
-def check_recognized(writer: PredictionWriter) -> None:
-    """Ends the process with one line where not a single picture could be used.
-
-    Raises:
-        SystemExit: code 4.
-    """
-    if writer.first_error is None or writer.counts["ok"]:
-        return
-    failed = sum(writer.counts.values())
-    others = f" (and {failed - 1} more; predictions.csv tells each reason)" if failed > 1 else ""
-    with one_line_errors():
-        raise BadInputError(f"no picture could be analysed: {writer.first_error}{others}")
-
-
 def report_recognition(writer: PredictionWriter) -> None:
-    """Prints what a recognition run served; the last expression of a run.
+    """Prints what a recognition run served.
 
     Raises:
-        SystemExit: code 4 where no picture could be used, 5 where some could not.
+        SystemExit: code 4 where no picture could be used.
     """
     total = sum(writer.counts.values())
     counts = ", ".join(f"{writer.counts[status]} {status}" for status in ("ok", "rejected", "error"))
     print(f"{total} pictures: {counts}; written to {writer.output}. {RESEARCH_USE_ONLY}", flush=True)
-    check_recognized(writer)
+    if writer.first_error is not None and not writer.counts["ok"]:
+        others = f" (and {total - 1} more; predictions.csv tells each reason)" if total > 1 else ""
+        with one_line_errors():
+            raise BadInputError(f"no picture could be analysed: {writer.first_error}{others}")
+
+
+def end_recognition(writer: PredictionWriter) -> None:
+    """Ends with the exit code that tells how much was served; the last expression of a run.
+
+    Raises:
+        SystemExit: code 5 where some pictures could not be used.
+    """
     if writer.first_error is not None:
         raise SystemExit(int(ExitCode.PARTLY_SERVED))

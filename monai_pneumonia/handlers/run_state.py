@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from monai_pneumonia.errors import UsageError
+from monai_pneumonia.errors import ModelFaultError, UsageError
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_NAME = "last.pt"
@@ -49,10 +50,17 @@ class RunState:
         if not self.file.is_file():
             return
         # Our own file of this output folder; optimisers and samplers keep plain values beside tensors.
-        content = torch.load(self.file, map_location=idist.device(), weights_only=True)
-        check_settings(self.file, content["settings"], self.settings)
-        for name, member in self._members(engine).items():
-            member.load_state_dict(content[name])
+        try:
+            content = torch.load(self.file, map_location=idist.device(), weights_only=True)
+            check_settings(self.file, content["settings"], self.settings)
+            for name, member in self._members(engine).items():
+                member.load_state_dict(content[name])
+        except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelFaultError(
+                f"the checkpoint {self.file} is damaged or of another network ({reason}): "
+                "delete it to begin anew, or choose another `output_dir`"
+            ) from error
         engine.state.epoch = content["epoch"]
         engine.state.iteration = content["iteration"]
         _LOGGER.info("resumed after epoch %d of %s from %s", content["epoch"], engine.state.max_epochs, self.file)

@@ -29,13 +29,13 @@ class WeightAverage:
         self.network: nn.Module = getattr(network, "module", network) if self._handler is None else self._handler.ema_model
 
     def attach(self, engine: Engine) -> None:
-        """Averages after every optimiser step of the engine."""
+        """Averages after every iteration of the engine."""
         if self._handler is None:
             return
-        event = Events.ITERATION_COMPLETED(every=self.every)
-        engine.add_event_handler(event, self._warm_up)
-        self._handler.attach(engine, event=event, warn_if_exists=False)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._warm_up)
+        self._handler.attach(engine, event=Events.ITERATION_COMPLETED, warn_if_exists=False)
 
     def _warm_up(self, engine: Engine) -> None:
-        step = engine.state.iteration // self.every
-        engine.state.ema_momentum = 1.0 - min(self.decay, step / (step + 10))
+        step = engine.state.iteration / self.every
+        # At every iteration by the root of a step's decay: an epoch's last step may come before its accumulation is full.
+        engine.state.ema_momentum = 1.0 - min(self.decay, step / (step + 10)) ** (1 / self.every)

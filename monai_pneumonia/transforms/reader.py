@@ -16,7 +16,7 @@ from monai.transforms import EnsureChannelFirst, MapTransform
 from monai.utils import ImageMetaKey
 from monai.utils.enums import MetaKeys
 
-from monai_pneumonia.errors import BadInputError, PneumoniaError
+from monai_pneumonia.errors import BadInputError, PneumoniaError, pneumonia_error_of
 from monai_pneumonia.radiograph import Radiograph, radiograph_from_array, read_radiograph
 
 
@@ -108,15 +108,6 @@ def load_radiograph(picture: str | PathLike[str] | np.ndarray | torch.Tensor) ->
     metadata = {**radiograph_metadata(radiograph), ImageMetaKey.FILENAME_OR_OBJ: name}
     channel_first: MetaTensor = EnsureChannelFirst()(MetaTensor(torch.from_numpy(np.ascontiguousarray(radiograph.pixels)), meta=metadata))
     return channel_first
-
-
-def pneumonia_error_of(error: BaseException | None) -> PneumoniaError | None:
-    """The error of ours that lies under the RuntimeErrors that MONAI's Compose and data sets wrap around it; None where there is none."""
-    while error is not None:
-        if isinstance(error, PneumoniaError):
-            return error
-        error = error.__cause__
-    return None
 
 
 @contextmanager
