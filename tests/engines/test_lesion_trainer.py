@@ -156,3 +156,25 @@ def test_the_output_tells_the_loss() -> None:
     trainer = _trainer(1)
     trainer.run()
     assert trainer.state.output[CommonKeys.LOSS].ndim == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other network"])
+def test_a_damaged_checkpoint_is_told_with_its_remedy(tmp_path: Path, damage: str) -> None:
+    _with_state(tmp_path, 1)[0].run()
+    file = tmp_path / "last.pt"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif damage == "text":
+        file.write_text("no checkpoint")
+    else:
+        content = torch.load(file, weights_only=True)
+        content["network"]["head.weight"] = torch.zeros(5, content["network"]["head.weight"].shape[1])
+        torch.save(content, file)
+    with pytest.raises(ModelFaultError, match=r"last\.pt is damaged or of another network.*delete it"):
+        _with_state(tmp_path, 1)[0].run()
+
+
+def test_a_compiled_network_trains() -> None:
+    trainer = _trainer(1, compile=True, compile_kwargs={"backend": "eager"})
+    trainer.run()
+    assert trainer.state.epoch == 1
