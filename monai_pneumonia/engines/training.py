@@ -44,7 +44,7 @@ def load_encoder(network: LesionAttentionNet, path: str) -> None:
     try:
         network.encoder.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)[ENCODER_KEY])
     except Exception as error:  # torch.load has no common error of its own
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelFaultError(f"the encoder in {path} does not fit this backbone ({reason}) (key `pretrained_encoder`)") from error
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_bundle import write_tiny_bundle
@@ -135,47 +139,81 @@ def test_processes_share_batches_and_sections(phantom_datalist: Path) -> None:
         check_data(str(phantom_datalist), ("training", "validation"), processes=7)
 
 
-@pytest.mark.parametrize(
-    ("settings", "output", "device", "code", "told"),
-    [
-        ({"backbone": "resnet18"}, "new/folder", "cpu", None, ""),
-        ({"backbone": "resnet19"}, "new", "cpu", 2, "`backbone`"),
-        ({}, "new", "cuda:99", 2, "`device`"),
-        ({}, "file/below", "cpu", 7, "file/below"),
-    ],
-)
-def test_a_training_that_cannot_work_ends_with_one_line(
-    settings: dict[str, object],
-    output: str,
-    device: str,
-    code: int | None,
-    told: str,
-    phantom_datalist: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (tmp_path / "file").touch()
-    arguments = (settings, str(phantom_datalist), ("training", "validation"), str(tmp_path / output), device, [])
-    if code is None:
-        preflight(*arguments)
-    else:
-        with pytest.raises(SystemExit) as ended:
-            preflight(*arguments)
-        assert ended.value.code == code
-        assert capsys.readouterr().err.startswith("error: ")
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_broken_datalist_ends_a_training_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        preflight({}, str(tmp_path / "nowhere.json"), ("training",), str(tmp_path), "cpu", [])
-    assert ended.value.code == 2
-    assert "nowhere.json" in capsys.readouterr().err
-
-
 @pytest.fixture(scope="module")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+SETTINGS = {
+    "backbone": "efficientnet-b0",
+    "normalization": "batch",
+    "fold": None,
+    "n_folds": 5,
+    "label_fraction": 1.0,
+    "seed": 0,
+    "key_metric": "macro_auc",
+    "pretrained_encoder": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({}, None, ""),
+        ({"arguments": ["run", "--config_file", CONFIG, "--max_epoch", "1"]}, 2, "max_epochs"),
+        ({"settings": {**SETTINGS, "backbone": "resnet19"}}, 2, "`backbone`"),
+        ({"settings": {**SETTINGS, "key_metric": "auc_of_nothing"}}, 2, "`key_metric`"),
+        ({"settings": {**SETTINGS, "pretrained_encoder": "file"}}, 2, "`pretrained_encoder`"),
+        ({"device": "cuda:99"}, 2, "`device`"),
+        ({"bundle_root": "."}, 2, "is no bundle"),
+        ({"datalist_path": "nowhere.json"}, 2, "nowhere.json"),
+        ({"datalist_path": "no_covid.json"}, 2, "no training item of no_covid.json is of class covid19"),
+        ({"output_dir": "file/below"}, 7, "file/below"),
+        ({"bundle_root": "flat"}, 7, "flat/models"),
+    ],
+)
+def test_a_training_that_cannot_work_ends_with_one_line(
+    tiny_bundle: Path,
+    phantom_datalist: Path,
+    change: dict[str, Any],
+    code: int | None,
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    shutil.copytree(tiny_bundle / "configs", tmp_path / "flat" / "configs")
+    (tmp_path / "flat" / "models").touch()
+    content = json.loads(phantom_datalist.read_text())
+    items = [{**item, "image": str(phantom_datalist.parent / item["image"]), "mask": None} for item in content["training"]]
+    kept = [item for item in items if item["label"] != "covid19"]
+    (tmp_path / "no_covid.json").write_text(json.dumps({**content, "training": kept, "validation": kept[:3], "testing": []}))
+    given = {
+        "settings": SETTINGS,
+        "bundle_root": str(tiny_bundle),
+        "datalist_path": str(phantom_datalist),
+        "sections": ("training", "validation"),
+        "output_dir": "new/folder",
+        "device": "cpu",
+        "arguments": [],
+        **change,
+    }
+    _check_end(lambda: preflight(**given), code, told, capsys)
+    assert not (tmp_path / "new").exists()
+
+
+def _check_end(run: Callable[[], None], code: int | None, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if code is None:
+        run()
+        return
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == code
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert told in errors[0]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +223,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"arguments": ["run", "--config_file", CONFIG, "--max_epoch", "1"]}, 2, "max_epochs"),
         ({"device": "cuda:99"}, 2, "`device`"),
         ({"section": "tests"}, 2, "tests"),
+        ({"settings": {"batch_size": 0}}, 2, "`batch_size`"),
         ({"output_dir": "file/below"}, 7, "file/below"),
         ({"output_dir": "full", "overwrite": False}, 2, "predictions.csv already"),
         ({"input_path": "nowhere"}, 4, "nowhere"),
@@ -194,7 +233,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_recognition_that_cannot_work_ends_with_one_line(
     tiny_bundle: Path,
-    change: dict[str, object],
+    change: dict[str, Any],
     code: int | None,
     told: str,
     tmp_path: Path,
@@ -213,14 +252,7 @@ def test_a_recognition_that_cannot_work_ends_with_one_line(
         "output_dir": "new",
         "device": "cpu",
         "arguments": [],
+        **change,
     }
-    if code is None:
-        preflight_recognition(**{**given, **change})
-    else:
-        with pytest.raises(SystemExit) as ended:
-            preflight_recognition(**{**given, **change})
-        assert ended.value.code == code
-        errors = capsys.readouterr().err.splitlines()
-        assert len(errors) == 1
-        assert told in errors[0]
+    _check_end(lambda: preflight_recognition(**given), code, told, capsys)
     assert not (tmp_path / "new").exists()
