@@ -58,7 +58,9 @@ def _predict_all(recognizer: LesionRecognizer, found: PictureFiles, writer: Pred
 
     outcomes = recognizer.stream((picture.path for picture in found.pictures), batch_size)
     pairs = zip(found.pictures, outcomes, strict=True)
-    for picture, (_, outcome) in track(pairs, "recognising", len(found.pictures), console=Console(stderr=True), transient=True):
+    console = Console(stderr=True)
+    bar = track(pairs, "recognising", len(found.pictures), console=console, transient=True, disable=not console.is_terminal)
+    for picture, (_, outcome) in bar:
         writer.add(picture.id, picture.path, outcome, picture.listed_as)
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,9 @@ LESIONS_FILE = "lesions.json"
 MAP_FOLDERS = {"attention": ".npy", "lesions": ".png", "overlays": ".png"}
 UNFINISHED_PREFIX = ".unfinished-"
 STATUSES = ("ok", "rejected", "error")
+
+# Names of files need not be text; their odd bytes are escaped.
+_TEXT: Mapping[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 
 class HasModel(Protocol):
@@ -119,7 +122,7 @@ class PredictionWriter:
         self._made = _make_folders(place)
         self._unfinished = place / f"{UNFINISHED_PREFIX}{self.output.name}-{secrets.token_hex(4)}"
         self._unfinished.mkdir()
-        table = self._files.enter_context((self._unfinished / PREDICTIONS_FILE).open("w", encoding="utf-8", newline=""))
+        table = self._files.enter_context((self._unfinished / PREDICTIONS_FILE).open("w", newline="", **_TEXT))
         self._rows = csv.DictWriter(table, prediction_columns(self.recognizer.labels.classes), restval="", lineterminator="\n")
         self._rows.writeheader()
         if self.maps:
@@ -232,7 +235,7 @@ class _LesionTable:
 
     def __init__(self, file: Path, recognizer: HasModel) -> None:
         model = {"version": recognizer.model_version, "weights_sha256": recognizer.weights_sha256}
-        self._stream = file.open("w", encoding="utf-8")
+        self._stream = file.open("w", **_TEXT)
         self._stream.write(f'{{\n"notice": {json.dumps(RESEARCH_USE_ONLY)},\n"model": {json.dumps(model)},\n"pictures": {{')
         self._separator = "\n"
 
