@@ -28,9 +28,9 @@ def prepare_lesion_batch(
     return image.to(**options), target.to(**options)
 
 
-def batch_loss(output: dict[str, Any]) -> float:
+def batch_loss(output: list[dict[str, Any]]) -> float:
     """The loss in an iteration's output."""
-    return float(output[CommonKeys.LOSS].detach())
+    return float(output[0][CommonKeys.LOSS].detach())
 
 
 class LesionTrainer(SupervisedTrainer):
@@ -42,6 +42,9 @@ class LesionTrainer(SupervisedTrainer):
     All random state is a function of (seed, epoch, rank): at the start of each epoch the sampler and the data set learn
     its number, and torch's generators are seeded. So a training that was killed and resumed at an epoch's start ends
     with the weights of an unbroken one (same threads, CPU).
+
+    An iteration's output is a list of one dictionary that holds the whole batch: MONAI's own handlers, among them that of
+    ``--tracking mlflow``, look for the loss in the first item of a list, and nobody needs the batch cut to items.
 
     Args:
         seed: of this training.
@@ -64,7 +67,7 @@ class LesionTrainer(SupervisedTrainer):
                 part.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence([self.seed, epoch, idist.get_rank()]).generate_state(1)[0]))
 
-    def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, torch.Tensor]) -> dict[str, Any]:
+    def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
         output: dict[str, Any] = super()._iteration(engine, batchdata)
         loss = output[CommonKeys.LOSS]
         if not torch.isfinite(loss):
@@ -72,4 +75,4 @@ class LesionTrainer(SupervisedTrainer):
                 f"the loss became {float(loss)} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
                 "lower `learning_rate`, or switch `amp` off; the last checkpoint is untouched"
             )
-        return output
+        return [output]

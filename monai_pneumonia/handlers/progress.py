@@ -51,7 +51,7 @@ class TrainingProgress:
             )
 
     def _iteration_completed(self, engine: Engine) -> None:
-        self._loss_sum += float(engine.state.output[CommonKeys.LOSS].detach())
+        self._loss_sum += float(engine.state.output[0][CommonKeys.LOSS].detach())
         self._bar.update()
 
     def _epoch_completed(self, engine: Engine) -> None:

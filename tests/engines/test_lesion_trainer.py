@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from monai.data import DistributedSampler
+from monai.handlers import from_engine
 from monai.utils.enums import CommonKeys
 from torch.utils.data import DataLoader, Dataset
 
-from monai_pneumonia.engines import LesionTrainer, build_training_network
+from monai_pneumonia.engines import LesionTrainer, batch_loss, build_training_network
 from monai_pneumonia.errors import ModelFaultError, UsageError
 from monai_pneumonia.handlers import RunState, WeightAverage
 from monai_pneumonia.losses import CandidateCrossEntropyLoss, LesionLoss
@@ -155,7 +156,10 @@ def test_without_decay_the_network_is_its_own_average() -> None:
 def test_the_output_tells_the_loss() -> None:
     trainer = _trainer(1)
     trainer.run()
-    assert trainer.state.output[CommonKeys.LOSS].ndim == 0
+    loss = from_engine(["loss"], first=True)(trainer.state.output)
+    assert loss.ndim == 0
+    assert batch_loss(trainer.state.output) == float(loss)
+    assert trainer.state.output[0][CommonKeys.LABEL].shape == (4, 2)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "other network"])
