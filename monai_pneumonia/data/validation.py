@@ -304,7 +304,10 @@ def _same_pictures(
 
 
 def _empty_parts(datalist: Datalist) -> Iterator[tuple[Fault, bool]]:
-    """Sections without items and classes without items, and whether that is a fault (in training) or a warning."""
+    """Sections without items and classes without items, and whether that is a fault or a warning.
+
+    In training it is a fault, unless a group that is there may mean the class.
+    """
     for section in SECTIONS:
         items = datalist.section(section)
         serious = section == "training"
@@ -317,7 +320,7 @@ def _empty_parts(datalist: Datalist) -> Iterator[tuple[Fault, bool]]:
                 groups = [group for group, members in datalist.labels.groups.items() if name in members and group in labels]
                 hint = f" (only {' and '.join(groups)} may mean it)" if groups else ""
                 message = f"{section} has no item of the class '{name}'{hint}: add some, or take the class out of `classes`"
-                yield Fault(FaultKind.EMPTY_CLASS, section, None, None, message), serious
+                yield Fault(FaultKind.EMPTY_CLASS, section, None, None, message), serious and not groups
 
 
 def _fault(kind: FaultKind, datalist: Datalist, section: str, item: DatalistItem, message: str, path: str | None) -> Fault:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
@@ -11,6 +13,7 @@ from torch import Tensor
 from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.networks.probabilities import class_probabilities
 
+_LOGGER = logging.getLogger(__name__)
 _LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)
 
 
@@ -46,7 +49,8 @@ def fit_operating_point(p_pneumonia: np.ndarray, candidates: np.ndarray, labels:
         labels: the classes.
 
     Returns:
-        halfway between the last value above and the first below; 0.5 where only one kind of item is known.
+        halfway between the last value above and the first below; 0.5 where only one kind of item is known, or where no
+        threshold is better than chance.
     """
     negative_allowed = candidates[:, labels.negative_index] > 0
     alone = candidates.sum(axis=1) == 1
@@ -56,5 +60,8 @@ def fit_operating_point(p_pneumonia: np.ndarray, candidates: np.ndarray, labels:
         return 0.5
     false_positive, true_positive, thresholds = roc_curve(truth, scores)
     best = float(thresholds[int(np.argmax(true_positive - false_positive))])
+    if not np.isfinite(best):
+        _LOGGER.warning("p_pneumonia does not tell pneumonia apart on the validation section: the operating point stays at 0.5")
+        return 0.5
     below = scores[scores < best]
     return float(np.clip((best + below.max()) / 2 if len(below) else best, 0.0, 1.0))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import ignite.distributed as idist
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+LONGEST_WAIT = timedelta(hours=12)
 
 
 def local_device() -> torch.device:
@@ -26,7 +29,8 @@ def join_processes() -> None:
     """Joins the processes that torchrun started: over NCCL where there are GPUs, else over gloo."""
     if torch.cuda.is_available():
         torch.cuda.set_device(local_device())
-    idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+    # The first process reads every picture into the cache while the others wait for it: hours, for a large data set.
+    idist.initialize("nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT)
 
 
 def leave_processes() -> None:
@@ -34,7 +38,7 @@ def leave_processes() -> None:
     idist.finalize()
 
 
-def distribute(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+def distribute(network: nn.Module, device: torch.device | str) -> DistributedDataParallel:
     """Wraps a network so that gradients are averaged over processes.
 
     On GPUs batch normalisation takes its statistics over all processes; on CPUs, where torch has no such layer, each
@@ -44,6 +48,7 @@ def distribute(network: nn.Module, device: torch.device) -> DistributedDataParal
         network: changed in place.
         device: of this process.
     """
+    device = torch.device(device)
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return DistributedDataParallel(network.to(device), device_ids=[device] if device.type == "cuda" else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from monai_pneumonia.data.datalist import load_datalist
+from monai_pneumonia.data.datalist import Datalist, load_datalist
 from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
@@ -27,6 +29,7 @@ from monai_pneumonia.networks import backbone_names
 from monai_pneumonia.networks.lesion_attention_net import NORMALIZATIONS
 from monai_pneumonia.transforms.geometry import RESIZE_MODES
 
+_LOGGER = logging.getLogger(__name__)
 # Parameters of `monai.bundle run` itself; everything else on its command line overrides a key of the configuration.
 _RUN_PARAMETERS = frozenset(
     {"run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file", "workflow_name", "workflow_type"}
@@ -64,8 +67,9 @@ def preflight(
         check_settings(flatten_settings(settings), launched_processes())
         check_device(device)
         check_bundle_folder(bundle_root)
-        check_data(datalist_path, sections, launched_processes())
-        check_training(settings, datalist_path)
+        datalist = run_datalist(settings, datalist_path)
+        check_data(datalist, datalist_path, sections, launched_processes())
+        check_training(settings, datalist)
     with one_line_errors():
         for folder in (output_dir, str(Path(bundle_root) / "models")):
             check_output(folder, overwrite=True)
@@ -125,18 +129,26 @@ def check_overrides(arguments: Sequence[str]) -> None:
     if not options.get("config_file"):
         return
     parser = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
-    known = list(parser.get())
+    known = [*parser.get(), *_tracking_keys(options.get("tracking"))]
     for key in options:
         if key in _RUN_PARAMETERS or parser.config is None:
             continue
         plain = key.replace("::", "#")
         if plain.split("#")[0] == "settings":
             raise UsageError(f"the override `--{key}` would change the record alone: override the key itself")
-        if plain.split("#")[0].startswith("_meta_") or plain in parser:
+        if plain.split("#")[0].startswith("_meta_") or plain in parser or plain in known:
             continue
         near = difflib.get_close_matches(plain, [*known, *_nested(parser.get())], n=1)
         hint = f"; did you mean `{near[0]}`?" if near else f"; keys are {', '.join(known)}"
         raise UsageError(f"the override `--{key}` names no key of {options['config_file']}{hint}")
+
+
+def _tracking_keys(tracking: str | None) -> list[str]:
+    """The keys that ``--tracking`` lays over the configuration, such as ``run_name``."""
+    if tracking is None:
+        return []
+    settings = DEFAULT_EXP_MGMT_SETTINGS.get(tracking) or ConfigParser.load_config_files(tracking)
+    return list(settings["configs"])
 
 
 def _options(arguments: Sequence[str]) -> dict[str, Any]:
@@ -293,19 +305,48 @@ def check_bundle_folder(bundle_root: str) -> None:
         )
 
 
-def check_training(settings: Mapping[str, Any], datalist_path: str) -> None:
-    """Checks what settings and data must be together: folds, classes that can be learned, an encoder that fits.
+def run_datalist(settings: Mapping[str, Any], datalist_path: str) -> Datalist:
+    """The datalist as the run will see it, after fold and label fraction.
+
+    Raises:
+        PneumoniaError: it is missing, broken or empty, or the settings do not fit it.
+    """
+    if not any(True for _ in load_datalist(datalist_path).items()):
+        raise NothingToAnalyseError(f"the datalist {datalist_path} holds no picture (key `datalist_path`)")
+    return load_run_datalist(datalist_path, *(settings[key] for key in ("fold", "n_folds", "label_fraction", "seed")))
+
+
+def check_classes(datalist: Datalist, loss_name: str) -> None:
+    """Checks that every class can be learned: some training item is of it, or of a group that may mean it.
+
+    Raises:
+        BadInputError: nothing tells of a class, or a Class-Balanced loss has no count for its weight.
+    """
+    labels = {item.label for item in datalist.training}
+    told = {name for label in labels if label is not None for name in (datalist.labels.groups.get(label) or (label,))}
+    counted = [name for name, count in zip(datalist.labels.classes, class_counts(datalist), strict=True) if count]
+    never = [name for name in datalist.labels.classes if name not in told]
+    if never:
+        raise BadInputError(
+            f"no training item tells of class {', '.join(never)}: take it out of the datalist's `classes`, or add pictures of it"
+        )
+    uncounted = [name for name in datalist.labels.classes if name not in counted]
+    if uncounted and loss_name.startswith("class_balanced"):
+        raise BadInputError(
+            f"no training item is of class {', '.join(uncounted)} alone, so it has no Class-Balanced weight: "
+            "use `--loss#name cross_entropy`"
+        )
+    if uncounted:
+        _LOGGER.warning("no training item is of class %s alone: it is known through groups only", ", ".join(uncounted))
+
+
+def check_training(settings: Mapping[str, Any], datalist: Datalist) -> None:
+    """Checks what settings and data must be together: classes that can be learned, a metric, an encoder that fits.
 
     Raises:
         PneumoniaError: they do not fit.
     """
-    datalist = load_run_datalist(datalist_path, settings["fold"], settings["n_folds"], settings["label_fraction"], settings["seed"])
-    counts = dict(zip(datalist.labels.classes, class_counts(datalist), strict=True))
-    never = [name for name, count in counts.items() if count == 0]
-    if never:
-        raise BadInputError(
-            f"no training item of {datalist_path} is of class {', '.join(never)}: take it out of `classes`, or add pictures of it"
-        )
+    check_classes(datalist, settings["loss"]["name"])
     names = metric_names(datalist.labels.classes)
     if settings["key_metric"] not in names:
         raise UsageError(f"`key_metric` must be one of {', '.join(names)}, got {settings['key_metric']!r}")
@@ -315,20 +356,18 @@ def check_training(settings: Mapping[str, Any], datalist_path: str) -> None:
         )
 
 
-def check_data(datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:
-    """Checks that the datalist is whole and its files are there; their pixels are read later, once, for the cache.
+def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:
+    """Checks that a datalist's files are there; their pixels are read later, once, for the cache.
 
     Args:
-        datalist_path: the datalist.
+        datalist: after fold and label fraction.
+        datalist_path: its file.
         sections: of it that must hold pictures.
         processes: that share each section; none may go without a picture.
 
     Raises:
-        PneumoniaError: it is missing, broken or empty, names files that do not exist, or labels that nobody declared.
+        BadInputError: it names files that do not exist, or labels that nobody declared, or a section is empty.
     """
-    datalist = load_datalist(datalist_path)
-    if not any(True for _ in datalist.items()):
-        raise NothingToAnalyseError(f"the datalist {datalist_path} holds no picture (key `datalist_path`)")
     faults: list[str] = []
     for section in sections:
         pictures = len(datalist.section(section))

@@ -66,6 +66,14 @@ class RunState:
         _LOGGER.info("resumed after epoch %d of %s from %s", content["epoch"], engine.state.max_epochs, self.file)
 
     def _save(self, engine: Engine) -> None:
+        """Saves the state; one with weights that are not finite would make every resume fail, so it is refused.
+
+        Raises:
+            ModelFaultError: the weights are not finite.
+        """
+        parameters = self.objects["network"].state_dict() if "network" in self.objects else {}
+        if not all(bool(torch.isfinite(value).all()) for value in parameters.values() if value.is_floating_point()):
+            raise ModelFaultError(f"weights became infinite in epoch {engine.state.epoch}: lower `learning_rate`; {self.file} is untouched")
         if idist.get_rank() == 0:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             content = {name: member.state_dict() for name, member in self._members(engine).items()}

@@ -13,6 +13,7 @@ from monai.utils import evenly_divisible_all_gather
 from monai.utils.enums import CommonKeys
 
 from monai_pneumonia.data.labels import LabelSpace
+from monai_pneumonia.errors import ModelFaultError
 from monai_pneumonia.metrics.classification import classification_metrics
 from monai_pneumonia.networks.probabilities import class_probabilities
 
@@ -54,6 +55,8 @@ class ClassificationMetrics(EpochMetric):
         return self._metric(logits.cpu(), candidates.cpu())
 
     def _metric(self, logits: torch.Tensor, candidates: torch.Tensor) -> float:
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelFaultError("the network's validation logits are not finite: lower `learning_rate`, or switch `amp` off")
         probabilities = class_probabilities(logits, self.activation)
         self._values = classification_metrics(probabilities.numpy(), candidates.numpy(), self.labels)
         return float(self._values[self.key])

@@ -28,6 +28,7 @@ from monai_pneumonia.transforms.network_input import network_input_transforms, t
 Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor"
 
 IMAGE_KEY = "image"
+UNSUPERVISED = "no lesion outline trained the attention map: its regions show where the network looked, not measured lesions"
 UNCALIBRATED = "the probabilities are not calibrated: the model has no calibration"
 # Chest X-rays are between 0.7 and 1.5 times as wide as high; pictures of small children, cropped, reach twice that.
 WIDEST_ASPECT = 2.0
@@ -197,8 +198,13 @@ class LesionRecognizer:
             lesions=lesions,
             model_version=self.model_version,
             weights_sha256=self.weights_sha256,
-            warnings=(*_picture_warnings(picture, attention_map.shape), *(() if self.calibration.is_fitted else (UNCALIBRATED,))),
+            warnings=(*_picture_warnings(picture, attention_map.shape), *self._model_warnings()),
         )
+
+    def _model_warnings(self) -> tuple[str, ...]:
+        """What every report of this model must say."""
+        uncalibrated = () if self.calibration.is_fitted else (UNCALIBRATED,)
+        return uncalibrated if self.description.attention_supervised else (*uncalibrated, UNSUPERVISED)
 
 
 def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | PneumoniaError:

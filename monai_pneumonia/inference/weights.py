@@ -66,6 +66,11 @@ class WeightsDescription:
         LabelSpace.of(self.classes, self.groups)
 
     @property
+    def attention_supervised(self) -> bool:
+        """Whether lesion outlines trained the attention map; without them it shows where the network looked, not how far lesions reach."""
+        return float(self.training.get("settings", {}).get("attention#weight") or 0.0) > 0.0
+
+    @property
     def labels(self) -> LabelSpace:
         """The label space of the logits."""
         return LabelSpace.of(self.classes, self.groups)

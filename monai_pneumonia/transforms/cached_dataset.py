@@ -14,6 +14,7 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose
 
 from monai_pneumonia import __version__
+from monai_pneumonia.errors import PneumoniaError
 
 _INPUT_KEYS = ("image", "mask", "boxes", "mask_kind")
 
@@ -63,6 +64,20 @@ class RadiographDataset(PersistentDataset):
         """States the epoch that the random steps draw for."""
         self._epoch.fill_(epoch)
 
+    def _cachecheck(self, item_transformed: dict[str, Any]) -> Any:
+        try:
+            return super()._cachecheck(item_transformed)
+        except (EOFError, OSError, RuntimeError) as error:
+            # A run killed while it wrote leaves a cut file, which MONAI knows in one of its forms only.
+            file = self._cache_file(item_transformed)
+            if isinstance(error, PneumoniaError) or file is None or not file.is_file():
+                raise
+            file.unlink()
+            return super()._cachecheck(item_transformed)
+
+    def _cache_file(self, inputs: dict[str, Any]) -> Path | None:
+        return None if self.cache_dir is None else Path(self.cache_dir) / f"{self.hash_func(inputs).decode()}.pt"
+
     def _pre_transform(self, item_transformed: dict[str, Any]) -> Any:
         return self.transform(item_transformed)
 
@@ -82,5 +97,3 @@ class RadiographDataset(PersistentDataset):
             PneumoniaError: its picture cannot be used.
         """
         self._cachecheck({key: value for key, value in self.data[index].items() if key in _INPUT_KEYS})
-
-

@@ -289,6 +289,7 @@ def test_the_command_as_a_process(pictures: Path, bundle: Path, tmp_path: Path) 
     assert result.stdout.splitlines()[-1] == "Research use only, not for diagnosis."
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_real_dicom_files(run, real_data: Path, tmp_path: Path) -> None:
     outcome = run(real_data / "cxr-dicom")

@@ -61,3 +61,8 @@ def test_the_operating_point_maximises_youdens_index() -> None:
 @pytest.mark.parametrize("label", ["normal", "viral"])
 def test_one_kind_alone_gives_a_half(label: str) -> None:
     assert fit_operating_point(np.array([0.2, 0.9]), _candidates(label, label), LABELS) == 0.5
+
+
+def test_scores_no_better_than_chance_leave_the_point_at_a_half(caplog: pytest.LogCaptureFixture) -> None:
+    assert fit_operating_point(np.array([0.9, 0.1]), _candidates("normal", "viral"), LABELS) == 0.5
+    assert "does not tell pneumonia apart" in caplog.text

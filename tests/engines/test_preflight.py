@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_bundle import write_tiny_bundle
 
+from monai_pneumonia.data.datalist import load_datalist
 from monai_pneumonia.engines.preflight import (
+    check_classes,
     check_data,
     check_device,
     check_overrides,
@@ -19,6 +22,7 @@ from monai_pneumonia.engines.preflight import (
     flatten_settings,
     preflight,
     preflight_recognition,
+    run_datalist,
 )
 from monai_pneumonia.errors import BadInputError, NothingToAnalyseError, UsageError
 
@@ -34,6 +38,7 @@ MULTI = str(Path(CONFIG).with_name("multi_gpu_train.yaml"))
         ["--loss::beta", "0.9"],
         ["--train#dataloader#num_workers", "0"],
         ["--tracking", "mlflow"],
+        ["--tracking", "mlflow", "--run_name", "first", "--experiment_name", "pneumonia"],
         ["--initialize", "[]"],
     ],
 )
@@ -52,6 +57,7 @@ def test_two_configurations_are_known_together() -> None:
         (["--learning-rate=1"], "learning_rate"),
         (["--loss#bta", "1"], "loss#beta"),
         (["--zzzzzzzz", "1"], "keys are"),
+        (["--run_name", "first"], "run_name"),
     ],
 )
 def test_overrides_that_name_nothing_are_refused_with_the_nearest_key(options: list[str], told: str) -> None:
@@ -115,11 +121,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 def test_data_must_be_there_in_every_section_that_is_read(phantom_datalist: Path, tmp_path: Path) -> None:
-    check_data(str(phantom_datalist), ("training", "validation", "testing"))
+    check_data(load_datalist(phantom_datalist), str(phantom_datalist), ("training", "validation", "testing"))
     lone = tmp_path / "lone.json"
     lone.write_text('{"classes": ["normal"], "training": [{"id": "a", "image": "a.png"}], "validation": [], "testing": []}')
     with pytest.raises(BadInputError) as caught:
-        check_data(str(lone), ("training", "validation"))
+        check_data(load_datalist(lone), str(lone), ("training", "validation"))
     assert "a.png" in str(caught.value)
     assert "'validation' is empty" in str(caught.value)
 
@@ -128,7 +134,35 @@ def test_a_datalist_without_pictures_is_told(tmp_path: Path) -> None:
     empty = tmp_path / "empty.json"
     empty.write_text('{"classes": ["normal", "ill"], "training": [], "validation": [], "testing": []}')
     with pytest.raises(NothingToAnalyseError, match="holds no picture"):
-        check_data(str(empty), ("training",))
+        run_datalist(SETTINGS, str(empty))
+
+
+def test_a_class_may_be_known_through_a_group_alone_unless_its_count_is_needed(
+    phantom_datalist: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    datalist = load_datalist(phantom_datalist)
+    normals = tuple(item for item in datalist.training if item.label == "normal")
+    unspecified = tuple(replace(item, label="pneumonia_unspecified") for item in datalist.training if item.label != "normal")
+    grouped = datalist.with_sections(training=normals + unspecified)
+    check_classes(grouped, "cross_entropy")
+    assert "bacterial, viral, covid19" in caplog.text
+    with pytest.raises(BadInputError, match="cross_entropy"):
+        check_classes(grouped, "class_balanced_softmax")
+    unlabelled = tuple(replace(item, label=None) for item in unspecified)
+    with pytest.raises(BadInputError, match="bacterial, viral, covid19"):
+        check_classes(datalist.with_sections(training=normals + unlabelled), "cross_entropy")
+
+
+def test_a_fold_may_make_the_validation_section(phantom_datalist: Path, tmp_path: Path) -> None:
+    content = json.loads(phantom_datalist.read_text())
+    for section in ("training", "validation", "testing"):
+        for item in content[section]:
+            item |= {"image": str(phantom_datalist.parent / item["image"]), "mask": None}
+    path = tmp_path / "joined.json"
+    path.write_text(json.dumps({**content, "training": content["training"] + content["validation"], "validation": []}))
+    with pytest.raises(BadInputError, match="'validation' is empty"):
+        check_data(run_datalist(SETTINGS, str(path)), str(path), ("training", "validation"))
+    check_data(run_datalist({**SETTINGS, "fold": 0, "n_folds": 3}, str(path)), str(path), ("training", "validation"))
 
 
 def test_processes_share_batches_and_sections(phantom_datalist: Path) -> None:
@@ -136,7 +170,7 @@ def test_processes_share_batches_and_sections(phantom_datalist: Path) -> None:
     with pytest.raises(UsageError, match=r"`batch_size` .* multiple of 4, got 6"):
         check_settings({"batch_size": 6}, processes=4)
     with pytest.raises(BadInputError, match=r"'validation' has 6 picture\(s\) for 7 processes"):
-        check_data(str(phantom_datalist), ("training", "validation"), processes=7)
+        check_data(load_datalist(phantom_datalist), str(phantom_datalist), ("training", "validation"), processes=7)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +185,7 @@ SETTINGS = {
     "n_folds": 5,
     "label_fraction": 1.0,
     "seed": 0,
+    "loss": {"name": "cross_entropy"},
     "key_metric": "macro_auc",
     "pretrained_encoder": None,
 }
@@ -167,7 +202,7 @@ SETTINGS = {
         ({"device": "cuda:99"}, 2, "`device`"),
         ({"bundle_root": "."}, 2, "is no bundle"),
         ({"datalist_path": "nowhere.json"}, 2, "nowhere.json"),
-        ({"datalist_path": "no_covid.json"}, 2, "no training item of no_covid.json is of class covid19"),
+        ({"datalist_path": "no_covid.json"}, 2, "no training item tells of class covid19"),
         ({"output_dir": "file/below"}, 7, "file/below"),
         ({"bundle_root": "flat"}, 7, "flat/models"),
     ],
@@ -188,7 +223,7 @@ def test_a_training_that_cannot_work_ends_with_one_line(
     (tmp_path / "flat" / "models").touch()
     content = json.loads(phantom_datalist.read_text())
     items = [{**item, "image": str(phantom_datalist.parent / item["image"]), "mask": None} for item in content["training"]]
-    kept = [item for item in items if item["label"] != "covid19"]
+    kept = [item for item in items if item["label"] not in ("covid19", "pneumonia_unspecified")]
     (tmp_path / "no_covid.json").write_text(json.dumps({**content, "training": kept, "validation": kept[:3], "testing": []}))
     given = {
         "settings": SETTINGS,

@@ -79,6 +79,17 @@ def test_lesions_are_outlined_and_boxed_where_they_are() -> None:
     assert not (inside == _OUTLINE).all(axis=2).any()
 
 
+def test_a_box_spans_its_region() -> None:
+    attention = np.zeros((1000, 1000), dtype=np.float32)
+    attention[400:700, 200:260] = attention[640:700, 200:900] = 1.0  # an L: two sides of its box are free
+    overlay = draw_overlay(np.zeros((1000, 1000), dtype=np.float32), report_of(attention))
+    white = (overlay == 255).all(axis=2)
+    assert white[400, 300:899].all()
+    assert white[401:630, 899].all()
+    assert not white[402:630, 300:898].any()
+    assert not white[:399].any()
+
+
 def test_the_legend_changes_with_what_it_says() -> None:
     attention = np.zeros((600, 600), dtype=np.float32)
     pixels = slope(600, 600)

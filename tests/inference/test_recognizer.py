@@ -17,7 +17,7 @@ from tiny_bundle import INPUT_SIZE, tiny_description, tiny_parameters, write_tin
 
 from monai_pneumonia.errors import BadInputError, ModelFaultError, PneumoniaError, RejectedImageError, UnreadableImageError, UsageError
 from monai_pneumonia.inference import Calibration, LesionRecognizer, LesionReport
-from monai_pneumonia.inference.recognizer import UNCALIBRATED, normalized_entropy
+from monai_pneumonia.inference.recognizer import UNCALIBRATED, UNSUPERVISED, normalized_entropy
 from monai_pneumonia.transforms.network_input import network_input, to_original_grid
 
 
@@ -209,6 +209,17 @@ def test_streaming_reads_only_what_it_needs(recognizer: LesionRecognizer) -> Non
     assert most_alive <= 5
 
 
+def test_streaming_keeps_no_report(recognizer: LesionRecognizer) -> None:
+    alive: list[int] = []
+    most_alive = 0
+    for position, (_, report) in enumerate(recognizer.stream((marker(40, 40) for _ in range(12)), batch_size=4)):
+        alive.append(position)
+        weakref.finalize(report, alive.remove, position)
+        most_alive = max(most_alive, len(alive))
+    # The report in hand, and the one before it while the loop takes the next.
+    assert most_alive <= 2
+
+
 def test_streaming_needs_no_more_memory_for_more_pictures(recognizer: LesionRecognizer, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     Image.fromarray(marker(1000, 1000)).save(large)
@@ -221,19 +232,19 @@ def test_streaming_needs_no_more_memory_for_more_pictures(recognizer: LesionReco
         return most
 
     peak(2)
-    few, many = peak(2), peak(12)
-    # Ten more reports would be ten maps of 4 MB, were they kept.
+    few, many = peak(2), peak(10)
+    # Eight more reports would be eight label maps of 2 MB, were they kept.
     assert many < few + 4_000_000
 
 
 def test_warnings_tell_what_is_odd(recognizer: LesionRecognizer, tiny_bundle: Path, tmp_path: Path) -> None:
-    assert recognizer(marker(200, 180)).warnings == ()
+    assert recognizer(marker(200, 180)).warnings == (UNSUPERVISED,)
     assert any("2.5 times as wide" in warning for warning in recognizer(marker(100, 250)).warnings)
     assert any("2.5 times as high" in warning for warning in recognizer(marker(250, 100)).warnings)
     assert any("30 x 40 pixels: enlarged" in warning for warning in recognizer(marker(30, 40)).warnings)
     assert any("same value" in warning for warning in recognizer(np.zeros((80, 80))).warnings)
     uncalibrated = LesionRecognizer.from_bundle(write_tiny_bundle(tmp_path / "bundle"), "cpu")
-    assert uncalibrated(marker(200, 180)).warnings == (UNCALIBRATED,)
+    assert uncalibrated(marker(200, 180)).warnings == (UNCALIBRATED, UNSUPERVISED)
 
 
 def test_no_patient_reaches_a_report(recognizer: LesionRecognizer, tmp_path: Path) -> None:

@@ -15,33 +15,30 @@ def test_the_registry_holds_the_five_of_the_documentation() -> None:
     assert set(backbone_names()) >= {"resnet18", "resnet50", "densenet121", "seresnet50", "efficientnet-b0"}
 
 
-@pytest.mark.parametrize("name", backbone_names())
-def test_levels_have_their_strides_and_channels(name: str) -> None:
-    backbone = build_backbone(name).eval()
-    for size in (64, 96, 128):
+@pytest.fixture(scope="module", params=backbone_names())
+def backbone(request: pytest.FixtureRequest) -> nn.Module:
+    return build_backbone(request.param)
+
+
+def test_levels_have_their_strides_and_channels(backbone: nn.Module) -> None:
+    for height, width in ((64, 64), (96, 96), (128, 128), (64, 96)):
         with torch.no_grad():
-            levels = backbone(torch.rand(1, 1, size, size))
+            levels = backbone.eval()(torch.rand(1, 1, height, width))
         assert [tuple(level.shape) for level in levels] == [
-            (1, channels, size // stride, size // stride) for channels, stride in zip(backbone.channels, STRIDES, strict=True)
+            (1, channels, height // stride, width // stride) for channels, stride in zip(backbone.channels, STRIDES, strict=True)
         ]
 
 
-@pytest.mark.parametrize("name", backbone_names())
-def test_a_picture_need_not_be_square_nor_grey(name: str) -> None:
-    backbone = build_backbone(name, in_channels=3).eval()
-    with torch.no_grad():
-        levels = backbone(torch.rand(1, 3, 64, 96))
-    assert [tuple(level.shape[2:]) for level in levels] == [(64 // stride, 96 // stride) for stride in STRIDES]
-
-
-@pytest.mark.parametrize("name", backbone_names())
-def test_every_parameter_takes_part_in_the_deepest_level(name: str) -> None:
-    backbone = build_backbone(name)
-    backbone(torch.rand(2, 1, 64, 64))[-1].square().sum().backward()
+def test_every_parameter_takes_part_in_the_deepest_level(backbone: nn.Module) -> None:
+    backbone.train()(torch.rand(2, 1, 64, 64))[-1].square().sum().backward()
     assert [name for name, parameter in backbone.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_pictures_may_have_colours() -> None:
+    assert build_backbone("resnet18", in_channels=3).eval()(torch.rand(1, 3, 64, 64))[0].shape == (1, 128, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_short_cuts_carry_gradients(name: str) -> None:
     backbone = build_backbone(name)
     # With the last normalisation of each block at zero, as zero-initialised residuals have it, only the short cuts are left.

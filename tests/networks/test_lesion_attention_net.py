@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import pytest
 import torch
@@ -17,6 +18,12 @@ every_backbone_slowly = pytest.mark.parametrize(
 )
 
 
+@cache
+def shared_network(backbone: str) -> LesionAttentionNet:
+    """Built once for all tests of a backbone that do not change it but in its running statistics."""
+    return seeded_network(backbone)
+
+
 def seeded_network(backbone: str = "resnet18", **arguments) -> LesionAttentionNet:
     torch.manual_seed(0)
     return LesionAttentionNet(backbone, **arguments)
@@ -28,7 +35,7 @@ def images(count: int = 2, size: int = 64) -> Tensor:
 
 @every_backbone
 def test_evaluation_gives_one_tensor_and_explain_agrees(backbone: str) -> None:
-    network = seeded_network(backbone).eval()
+    network = shared_network(backbone).eval()
     with torch.no_grad():
         logits, explained = network(images()), network.explain(images())
     assert type(logits) is Tensor
@@ -41,7 +48,8 @@ def test_evaluation_gives_one_tensor_and_explain_agrees(backbone: str) -> None:
 
 @every_backbone
 def test_training_gives_the_whole_output_and_every_parameter_a_gradient(backbone: str) -> None:
-    network = seeded_network(backbone).train()
+    network = shared_network(backbone).train()
+    network.zero_grad(set_to_none=True)
     output = network(images(3))
     assert isinstance(output, LesionOutput)
     nn.functional.cross_entropy(output.logits, torch.tensor([0, 1, 2])).backward()
@@ -66,7 +74,7 @@ def test_batch_normalization_does_mix_the_batch() -> None:
 
 @every_backbone
 def test_evaluation_of_a_picture_does_not_hang_on_its_batch(backbone: str) -> None:
-    network = seeded_network(backbone).eval()
+    network = shared_network(backbone).eval()
     with torch.no_grad():
         together = network(images(3))
         alone = torch.cat([network(picture[None]) for picture in images(3)])
@@ -75,7 +83,7 @@ def test_evaluation_of_a_picture_does_not_hang_on_its_batch(backbone: str) -> No
 
 @every_backbone_slowly
 def test_export_agrees_for_other_batch_sizes(backbone: str) -> None:
-    network = seeded_network(backbone).eval()
+    network = shared_network(backbone).eval()
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(network, (images(3),), dynamic_shapes={"images": {0: batch}})
     with torch.no_grad():
@@ -84,7 +92,7 @@ def test_export_agrees_for_other_batch_sizes(backbone: str) -> None:
 
 @every_backbone_slowly
 def test_torchscript_trace_agrees_for_other_batches_and_sizes(backbone: str) -> None:
-    network = seeded_network(backbone).eval()
+    network = shared_network(backbone).eval()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network, images(2), check_trace=False)

@@ -98,3 +98,13 @@ def test_a_bad_picture_is_told_by_our_own_error(records: list[dict[str, object]]
     Path(str(records[1]["image"])).write_text("nothing")
     with pytest.raises(UnreadableImageError, match=r"1\.png"):
         _dataset(records, tmp_path / "cache").prepare(1)
+
+
+@pytest.mark.parametrize("length", [0, 100, None])
+def test_a_cut_cache_file_is_made_anew(records: list[dict[str, object]], tmp_path: Path, length: int | None) -> None:
+    whole = _dataset(records, tmp_path / "cache", augmented=False)[0]["image"]
+    (file,) = tmp_path.glob("cache/*/*.pt")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2 if length is None else length])
+    assert torch.equal(_dataset(records, tmp_path / "cache", augmented=False)[0]["image"], whole)
+    assert torch.load(file, weights_only=True)["image"].shape == whole.shape
