@@ -53,16 +53,16 @@ def bundle_command(config: str, *options: str) -> list[str]:
 
 
 def quiet_environment() -> dict[str, str]:
-    """One thread a process, so that a repeated run gives the same bits."""
+    """One thread a process and no GPU, so that a repeated run gives the same bits."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def run_process(folder: Path, command: Sequence[str], expect: int = 0) -> Finished:
+def run_process(folder: Path, command: Sequence[str], expect: int = 0, gpu: bool = False) -> Finished:
     """Runs ``python -m command`` in a folder."""
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env=quiet_environment(),
+        env=dict(os.environ) if gpu else quiet_environment(),
         capture_output=True,
         text=True,
         timeout=500,
@@ -96,7 +96,7 @@ def bundle_process(folder: Path, command: Sequence[str] = ("monai.bundle",)) -> 
         patch.chdir(folder)
         patch.setattr(sys, "argv", list(command))
         patch.setattr(sys, "path", list(sys.path))
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
         torch.set_num_threads(1)
         try:
             yield
