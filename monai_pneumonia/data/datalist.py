@@ -177,10 +177,20 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
 
 def _told(breach: jsonschema.ValidationError) -> str:
     """What a value should have been; the value itself may be a patient's and stays out of messages."""
-    if breach.validator == "required":
-        missing = [key for key in breach.validator_value if key not in breach.instance]
-        return f"lacks {', '.join(missing)}"
-    return f"must be of {breach.validator} {breach.validator_value}"
+    wanted = breach.validator_value
+    match breach.validator:
+        case "required":
+            return str(breach.message)  # names the key alone
+        case "type":
+            return f"must be {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
+        case "enum":
+            return f"must be one of {wanted}"
+        case "minItems" | "maxItems":
+            return f"must hold {'at least' if breach.validator == 'minItems' else 'at most'} {wanted}"
+        case "minLength":
+            return "must not be empty"
+        case _:
+            return f"breaks the rule {breach.validator} {wanted}"
 
 
 def save_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:

@@ -77,8 +77,23 @@ def test_all_breaches_of_the_schema_are_named_at_once(tmp_path):
         load_datalist(tmp_path / "bad.json")
     message = str(caught.value)
     assert "4 place(s)" in message
-    for part in ("'testing' is a required", "training/0: 'id' is a required", "training/0/boxes/0", "training/1/mask_kind"):
+    for part in (
+        "'testing' is a required",
+        "training/0: 'id' is a required",
+        "training/0/boxes/0: must hold at least 4",
+        "training/1/mask_kind",
+    ):
         assert part in message
+
+
+def test_no_value_of_a_patient_is_in_a_message(tmp_path):
+    bad = {"id": "a", "image": "a.png", "patient_id": 19700101123, "age": "Jane"}
+    (tmp_path / "bad.json").write_text(json.dumps({"classes": ["normal"], "training": [bad], "validation": [], "testing": []}))
+    with pytest.raises(BadInputError) as caught:
+        load_datalist(tmp_path / "bad.json")
+    assert "training/0/patient_id: must be string or null" in str(caught.value)
+    assert "19700101123" not in str(caught.value)
+    assert "Jane" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2", "\x80"])
