@@ -72,7 +72,7 @@ class LesionTrainer(SupervisedTrainer):
         loss = output[CommonKeys.LOSS]
         if not torch.isfinite(loss):
             raise ModelFaultError(
-                f"the loss became {float(loss)} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
+                f"the loss became {float(loss.detach())} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: "
                 "lower `learning_rate`, or switch `amp` off; the last checkpoint is untouched"
             )
         return [output]
