@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from monai_pneumonia.data.datalist import Datalist, load_datalist
+from monai_pneumonia.data.labels import NEGATIVE_CLASS
 from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
@@ -336,6 +337,9 @@ def check_classes(datalist: Datalist, loss_name: str) -> None:
             f"no training item is of class {', '.join(uncounted)} alone, so it has no Class-Balanced weight: "
             "use `--loss#name cross_entropy`"
         )
+    if NEGATIVE_CLASS not in datalist.labels.classes:
+        negative = datalist.labels.classes[datalist.labels.negative_index]
+        _LOGGER.warning("no class is called '%s': '%s', the first, is taken to mean no pneumonia", NEGATIVE_CLASS, negative)
     if uncounted:
         _LOGGER.warning("no training item is of class %s alone: it is known through groups only", ", ".join(uncounted))
 

@@ -13,6 +13,7 @@ import pytest
 from tiny_bundle import write_tiny_bundle
 
 from monai_pneumonia.data.datalist import load_datalist
+from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.engines.preflight import (
     check_classes,
     check_data,
@@ -151,6 +152,15 @@ def test_a_class_may_be_known_through_a_group_alone_unless_its_count_is_needed(
     unlabelled = tuple(replace(item, label=None) for item in unspecified)
     with pytest.raises(BadInputError, match="bacterial, viral, covid19"):
         check_classes(datalist.with_sections(training=normals + unlabelled), "cross_entropy")
+
+
+def test_what_stands_for_no_pneumonia_is_told_where_no_class_is_called_normal(
+    phantom_datalist: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    datalist = load_datalist(phantom_datalist)
+    items = (replace(datalist.training[0], label="healthy"), replace(datalist.training[1], label="viral"))
+    check_classes(replace(datalist, labels=LabelSpace.of(("healthy", "viral")), training=items), "cross_entropy")
+    assert "'healthy', the first, is taken to mean no pneumonia" in caplog.text
 
 
 def test_a_fold_may_make_the_validation_section(phantom_datalist: Path, tmp_path: Path) -> None:
