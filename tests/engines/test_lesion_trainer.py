@@ -156,7 +156,7 @@ def test_without_decay_the_network_is_its_own_average() -> None:
 def test_the_output_tells_the_loss() -> None:
     trainer = _trainer(1)
     trainer.run()
-    loss = from_engine(["loss"], first=True)(trainer.state.output)
+    loss = from_engine(["loss"], first=True)(trainer.state.output).detach()
     assert loss.ndim == 0
     assert batch_loss(trainer.state.output) == float(loss)
     assert trainer.state.output[0][CommonKeys.LABEL].shape == (4, 2)
