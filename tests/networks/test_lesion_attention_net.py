@@ -50,17 +50,17 @@ def test_evaluation_gives_one_tensor_and_explain_agrees(backbone: str) -> None:
 def test_training_gives_the_whole_output_and_every_parameter_a_gradient(backbone: str) -> None:
     network = shared_network(backbone).train()
     network.zero_grad(set_to_none=True)
-    output = network(images(3))
+    output = network(images(3, 32))
     assert isinstance(output, LesionOutput)
     nn.functional.cross_entropy(output.logits, torch.tensor([0, 1, 2])).backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum() > 0]
     assert without == []
 
 
-@every_backbone
+@every_backbone_slowly
 def test_group_normalization_never_mixes_the_batch(backbone: str) -> None:
     network = seeded_network(backbone, normalization="group").train()
-    batch = images(3).requires_grad_()
+    batch = images(2, 32).requires_grad_()
     network(batch).logits[0].square().sum().backward()
     assert batch.grad[0].abs().sum() > 0
     assert torch.equal(batch.grad[1:], torch.zeros_like(batch.grad[1:]))
@@ -72,12 +72,12 @@ def test_batch_normalization_does_mix_the_batch() -> None:
     assert batch.grad[1:].abs().sum() > 0
 
 
-@every_backbone
+@every_backbone_slowly
 def test_evaluation_of_a_picture_does_not_hang_on_its_batch(backbone: str) -> None:
     network = shared_network(backbone).eval()
     with torch.no_grad():
-        together = network(images(3))
-        alone = torch.cat([network(picture[None]) for picture in images(3)])
+        together = network(images(2, 32))
+        alone = torch.cat([network(picture[None]) for picture in images(2, 32)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
