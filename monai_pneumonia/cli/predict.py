@@ -70,7 +70,7 @@ def _print_summary(writer: PredictionWriter, found: PictureFiles) -> None:
     typer.echo(f"{len(found.pictures)} in{aside}: {counts}")
     for warning, count in writer.warnings.most_common():
         typer.echo(f"  note for {count}: {warning}")
-    typer.echo(f"written to {writer.output / 'predictions.csv'}" + (", with maps beside it" if writer.maps else ""))
+    typer.echo(f"written to {writer.output / 'predictions.csv'}" + (", with maps beside it" if writer.maps and writer.counts["ok"] else ""))
     typer.echo(RESEARCH_USE_ONLY)
 
 

@@ -97,7 +97,8 @@ def _draw_boxes(image: Image.Image, report: LesionReport, scale: float) -> None:
 def _with_legend(image: Image.Image, report: LesionReport) -> Image.Image:
     """The picture above a legend, on a canvas that is wide enough to read it."""
     count = len(report.lesions)
-    regions = f", {count} lesion region{'' if count == 1 else 's'}" if report.decision == PNEUMONIA else ""
+    kind = "lesion" if report.regions_are_lesions else "attention"
+    regions = f", {count} {kind} region{'' if count == 1 else 's'}" if report.decision == PNEUMONIA else ""
     version = f"model {report.model_version}" + (f" ({report.weights_sha256[:12]})" if report.weights_sha256 else "")
     lines = (
         (f"p(pneumonia) {report.p_pneumonia:.2f}: {report.decision.replace('_', ' ')}{regions}", _TEXT),

@@ -19,7 +19,7 @@ from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.inference.calibration import Calibration
 from monai_pneumonia.inference.maps import attention_maps
 from monai_pneumonia.inference.regions import find_lesions
-from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, LesionReport, MapKind
+from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, UNSUPERVISED, LesionReport, MapKind
 from monai_pneumonia.inference.weights import WeightsDescription
 from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.networks.probabilities import class_probabilities
@@ -28,7 +28,6 @@ from monai_pneumonia.transforms.network_input import network_input_transforms, t
 Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor"
 
 IMAGE_KEY = "image"
-UNSUPERVISED = "no lesion outline trained the attention map: its regions show where the network looked, not measured lesions"
 UNCALIBRATED = "the probabilities are not calibrated: the model has no calibration"
 # Chest X-rays are between 0.7 and 1.5 times as wide as high; pictures of small children, cropped, reach twice that.
 WIDEST_ASPECT = 2.0

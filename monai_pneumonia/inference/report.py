@@ -15,6 +15,7 @@ MapKind = Literal["attention", "class_activation"]
 
 PNEUMONIA: Decision = "pneumonia"
 NO_PNEUMONIA: Decision = "no_pneumonia"
+UNSUPERVISED = "no lesion outline trained the attention map: its regions show where the network looked, not measured lesions"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class LesionReport:
     weights_sha256: str
     warnings: tuple[str, ...] = ()
     notice: str = RESEARCH_USE_ONLY
+
+    @property
+    def regions_are_lesions(self) -> bool:
+        """Whether outlines of lesions trained the map that the regions come from."""
+        return UNSUPERVISED not in self.warnings
 
     @property
     def lesion_mask(self) -> np.ndarray:

@@ -17,7 +17,8 @@ from tiny_bundle import INPUT_SIZE, tiny_description, tiny_parameters, write_tin
 
 from monai_pneumonia.errors import BadInputError, ModelFaultError, PneumoniaError, RejectedImageError, UnreadableImageError, UsageError
 from monai_pneumonia.inference import Calibration, LesionRecognizer, LesionReport
-from monai_pneumonia.inference.recognizer import UNCALIBRATED, UNSUPERVISED, normalized_entropy
+from monai_pneumonia.inference.recognizer import UNCALIBRATED, normalized_entropy
+from monai_pneumonia.inference.report import UNSUPERVISED
 from monai_pneumonia.transforms.network_input import network_input, to_original_grid
 
 

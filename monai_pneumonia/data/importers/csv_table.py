@@ -84,6 +84,11 @@ def import_csv(
     aside = [column for column in content.columns if column not in vars(columns).values()]
     if aside:
         intake.note(f"columns left aside: {', '.join(aside)}")
+    if columns.patient is None:
+        intake.note(
+            "WARNING: no patient column: every picture counts as its own patient, so one patient may be in training and in testing; "
+            "name the column with --patient-column"
+        )
     _check_mask_kinds(content, columns.mask_kind)
     sections = _sections(content, columns.split)
     known_boxes = _read_boxes(boxes, content, columns.image, folder, intake) if boxes else {}

@@ -210,3 +210,18 @@ def test_real_boxes_lie_on_the_rasterised_masks_of_the_same_pictures(real_data):
         for x, y, width, height in item.boxes:
             drawn[round(y) : round(y + height), round(x) : round(x + width)] = True
         assert (mask & drawn).sum() / (mask | drawn).sum() > 0.95
+
+
+def test_a_table_without_patients_is_warned_about(tmp_path):
+    from PIL import Image
+
+    from monai_pneumonia.data.importers import IMPORTERS, LabelRules
+    from monai_pneumonia.data.splits import SplitRules
+
+    for index in range(6):
+        Image.new("L", (8, 8), index).save(tmp_path / f"{index}.png")
+    rows = [f"{index}.png,{'normal' if index % 2 else 'viral'},p1" for index in range(6)]
+    (tmp_path / "table.csv").write_text("image,label,patient\n" + "\n".join(rows) + "\n")
+    result = IMPORTERS["csv"](tmp_path / "table.csv", labels=LabelRules(), splits=SplitRules())
+    assert any("no patient column" in note and "--patient-column" in note for note in result.notes)
+    assert any("columns left aside: patient" in note for note in result.notes)
