@@ -2,7 +2,7 @@
 
 from monai_pneumonia.engines.distributed import distribute, join_processes, leave_processes, local_device
 from monai_pneumonia.engines.faults import guarded, one_line_errors
-from monai_pneumonia.engines.lesion_trainer import LesionTrainer, batch_loss, prepare_lesion_batch
+from monai_pneumonia.engines.lesion_trainer import LesionTrainer, prepare_lesion_batch
 from monai_pneumonia.engines.preflight import preflight, preflight_recognition
 from monai_pneumonia.engines.publication import publish_weights
 from monai_pneumonia.engines.recognition import (
@@ -13,6 +13,7 @@ from monai_pneumonia.engines.recognition import (
     picture_records,
     report_recognition,
 )
+from monai_pneumonia.engines.repeatable_trainer import RepeatableTrainer, batch_loss
 from monai_pneumonia.engines.run_data import data_fingerprint, load_run_datalist, prepare_datasets
 from monai_pneumonia.engines.training import build_training_network, run_engine
 
@@ -21,6 +22,7 @@ __all__ = [
     "PictureDataset",
     "PredictionFiles",
     "RecognitionEvaluator",
+    "RepeatableTrainer",
     "batch_loss",
     "build_training_network",
     "data_fingerprint",
