@@ -19,6 +19,7 @@ from monai_pneumonia.data.labels import NEGATIVE_CLASS
 from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.regulation import REGULATION_SPACES
 from monai_pneumonia.engines.run_data import load_run_datalist
 from monai_pneumonia.engines.training import build_training_network
 from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, UsageError
@@ -211,10 +212,6 @@ def _known_metric(value: Any) -> str | None:
     return None if any(str(value).startswith(name) for name in names) else f"must be one of {', '.join(names)}"
 
 
-def _not_in_this_version(value: Any) -> str | None:
-    return "is not available in this version: outlines do not train the attention map yet; leave it as it is" if value else None
-
-
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "backbone": lambda value: _one_of(backbone_names())(value),
     "normalization": _one_of(NORMALIZATIONS),
@@ -246,9 +243,20 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "maps": _flag,
     "overwrite": _flag,
     "attention#enabled": _flag,
-    "attention#weight": _not_in_this_version,
-    "regulation#enabled": _not_in_this_version,
-    "regulation#weight": _not_in_this_version,
+    "attention#weight": _number(0),
+    "attention#guided": _flag,
+    "attention#hard": _flag,
+    "attention#outlined_share": _number(0, 0.5),
+    "attention#decoy_share": _number(0, 1),
+    "attention#unoutlined_weight": _number(0),
+    "attention#shuffled_outlines": _flag,
+    "regulation#enabled": _flag,
+    "regulation#weight": _number(0),
+    "regulation#space": _one_of(REGULATION_SPACES),
+    "regulation#temperature": _number(0, above=True),
+    "regulation#bound": _number(0, above=True),
+    "regulation#warmup": _number(0, 0.5),
+    "loss#logit_adjustment": _number(0),
 }
 
 
@@ -269,6 +277,7 @@ def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
             faults.append(f"`{key}` {complaint}, got {value!r}")
     if settings.get("pretrained_encoder") and not Path(settings["pretrained_encoder"]).is_file():
         faults.append(f"`pretrained_encoder`: there is no file {settings['pretrained_encoder']}")
+    faults += _contradictions(settings)
     fold, n_folds = settings.get("fold"), settings.get("n_folds")
     if isinstance(fold, int) and isinstance(n_folds, int) and fold >= n_folds:
         faults.append(f"`fold` must be below `n_folds` ({n_folds}), got {fold}")
@@ -280,6 +289,14 @@ def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
         faults.append(f"`batch_size` is over all processes together and must be a multiple of {processes}, got {batch_size}")
     if faults:
         raise UsageError("; ".join(faults))
+
+
+def _contradictions(settings: Mapping[str, Any]) -> list[str]:
+    """Settings that make no sense together."""
+    faults = []
+    if settings.get("loss#logit_adjustment") and settings.get("loss#name") != "cross_entropy":
+        faults.append("`loss#logit_adjustment` corrects plain training: use it with `loss#name` cross_entropy alone")
+    return faults
 
 
 def check_device(device: Any) -> None:
