@@ -1,6 +1,8 @@
 """Ignite engines on top of monai.engines, and what a bundle run does before and after them."""
 
+from monai_pneumonia.engines.contrastive_pretrainer import ContrastiveLoss, ContrastivePretrainer, prepare_contrastive_batch
 from monai_pneumonia.engines.distributed import distribute, join_processes, leave_processes, local_device
+from monai_pneumonia.engines.encoder_data import check_encoder_data, training_sha256
 from monai_pneumonia.engines.faults import guarded, one_line_errors
 from monai_pneumonia.engines.lesion_trainer import LesionTrainer, prepare_lesion_batch
 from monai_pneumonia.engines.outline_guide import OutlineGuide
@@ -24,6 +26,8 @@ from monai_pneumonia.engines.run_data import data_fingerprint, load_run_datalist
 from monai_pneumonia.engines.training import build_training_network, run_engine
 
 __all__ = [
+    "ContrastiveLoss",
+    "ContrastivePretrainer",
     "LesionTrainer",
     "OutlineGuide",
     "OutlinedSampler",
@@ -34,6 +38,7 @@ __all__ = [
     "batch_loss",
     "build_regulation",
     "build_training_network",
+    "check_encoder_data",
     "data_fingerprint",
     "distribute",
     "end_recognition",
@@ -47,6 +52,7 @@ __all__ = [
     "preflight",
     "preflight_probes",
     "preflight_recognition",
+    "prepare_contrastive_batch",
     "prepare_datasets",
     "prepare_lesion_batch",
     "probe_encoder",
@@ -57,5 +63,6 @@ __all__ = [
     "run_probes",
     "training_preprocessing",
     "training_sampler",
+    "training_sha256",
     "uses_outlines",
 ]

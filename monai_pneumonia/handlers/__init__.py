@@ -1,6 +1,7 @@
 """Ignite handlers."""
 
 from monai_pneumonia.handlers.best_weights import BestWeights
+from monai_pneumonia.handlers.collapse import FeatureCollapse
 from monai_pneumonia.handlers.first_rank import OnFirstRank
 from monai_pneumonia.handlers.loss_parts import LossParts
 from monai_pneumonia.handlers.progress import TrainingProgress
@@ -12,6 +13,7 @@ from monai_pneumonia.handlers.weight_average import WeightAverage
 __all__ = [
     "BestWeights",
     "ClassificationMetrics",
+    "FeatureCollapse",
     "LossParts",
     "OnFirstRank",
     "Referenced",

@@ -15,6 +15,8 @@ from monai_pneumonia.losses.contrastive_ratio import ContrastiveRatioLoss
 from monai_pneumonia.losses.feature_regulation import FeatureRegulationLoss
 from monai_pneumonia.losses.lesion_loss import LesionLoss
 from monai_pneumonia.losses.lesion_target import LesionTarget
+from monai_pneumonia.losses.momentum_contrast import MomentumContrastLoss
+from monai_pneumonia.losses.nt_xent import NTXentLoss
 
 _BUILDERS: dict[str, Callable[[Sequence[int], float, float], _Loss]] = {
     "cross_entropy": lambda counts, beta, gamma: CandidateCrossEntropyLoss(),
@@ -59,6 +61,8 @@ __all__ = [
     "FeatureRegulationLoss",
     "LesionLoss",
     "LesionTarget",
+    "MomentumContrastLoss",
+    "NTXentLoss",
     "build_loss",
     "class_balanced_weights",
     "output_activation",
