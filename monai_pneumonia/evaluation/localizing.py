@@ -136,7 +136,7 @@ def locate(
     Raises:
         BadInputError: a map or an outline that cannot be used, or the two differ in size; names the item.
     """
-    least = threshold if isinstance(threshold, float | int) else threshold[item.mask_kind]
+    least = threshold[item.mask_kind] if isinstance(threshold, Mapping) else threshold
     outline = None if item.mask_kind == "empty" else outline_of(item, datalist, attention.shape)
     if outline is not None and not outline.any():
         return None
@@ -189,7 +189,7 @@ def best_thresholds(maps: Iterable[MapOfItem], datalist: Datalist, candidates: S
     Args:
         maps: (item, map [H, W] in [0, 1]) of the pictures to choose on.
         datalist: the items' datalist.
-        candidates: thresholds to choose from; of equally good ones the first is taken.
+        candidates: thresholds to choose from; of equally good ones the least is taken.
 
     Returns:
         Kind of outline to threshold, for :func:`localization_of_maps`: on ``pixel`` outlines, on ``box`` outlines (each stands in for
@@ -199,13 +199,14 @@ def best_thresholds(maps: Iterable[MapOfItem], datalist: Datalist, candidates: S
         NothingToAnalyseError: no picture is outlined.
         BadInputError: a map or an outline that cannot be used, or the two differ in size; names the item.
     """
+    levels = np.sort(np.asarray(candidates, dtype=np.float64))
     rows: dict[str, list[Floats]] = {kind: [] for kind in OUTLINED_KINDS}
     for item, attention in maps:
         if item.mask_kind in OUTLINED_KINDS:
             outline = outline_of(item, datalist, attention.shape)
             if outline.any():
-                rows[item.mask_kind].append(_dice_at(np.asarray(candidates, dtype=np.float64), attention, outline))
-    best = {kind: float(candidates[int(np.argmax(np.mean(found, axis=0)))]) for kind, found in rows.items() if found}
+                rows[item.mask_kind].append(_dice_at(levels, attention, outline))
+    best = {kind: float(levels[np.argmax(np.mean(found, axis=0))]) for kind, found in rows.items() if found}
     if not best:
         raise NothingToAnalyseError("no picture to choose a threshold on has an outline: give a part that holds outlined pictures")
     pixel = best.get("pixel", best.get("box", DEFAULT_THRESHOLD))
