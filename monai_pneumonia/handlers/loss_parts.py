@@ -29,9 +29,12 @@ class LossParts:
 
     def attach(self, engine: Engine) -> None:
         """Follows the engine."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._values.clear)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
+
+    def _begin(self) -> None:
+        self._values.clear()
 
     def _collect(self) -> None:
         for name, value in self.loss_function.parts.items():
