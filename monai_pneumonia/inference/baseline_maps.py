@@ -116,8 +116,10 @@ class GradCamMaps:
         if stride not in self._strides:
             raise UsageError(f"no level of stride {stride}: choose one of {', '.join(map(str, self._strides))}")
         picture = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        with torch.enable_grad():
-            found = self._cam(picture[None].to(self.device), class_idx=0, layer_idx=self._strides.index(stride))
+        # Whoever calls may have turned gradients off; a clone is no inference tensor.
+        with torch.inference_mode(False), torch.enable_grad():
+            batch = picture[None].to(self.device).clone()
+            found = self._cam(batch, class_idx=0, layer_idx=self._strides.index(stride))
         scaled = _scaled(found.detach().cpu().double())
         return functional.interpolate(scaled, size=picture.shape[-2:], mode="bilinear", align_corners=False)[0].float()
 
