@@ -46,7 +46,7 @@ _NOTES = (
     "cosine distance of standardised features.",
     "They read the labels of the training section, and those of the validation section to score them; pre-training reads no label at all.",
     "random: the same architecture with random weights of one seed, its batch normalisations set on the training pictures. Without "
-    "that its features would be meaningless, and any encoder would beat them. Other seeds give other values; intervals hold patients alone.",
+    "that its features would be meaningless, and any encoder would beat them. Another seed gives other values, which intervals leave out.",
     "16 x 16 pixels: the picture itself, averaged; what no encoder is needed for.",
     "Within hospitals: pairs of pictures from the same hospital only. Where label and hospital go together, the AUC over all pictures can "
     "come from telling the hospitals apart; this one cannot.",
