@@ -73,10 +73,18 @@ class Comparison:
         results: of all finished trainings.
         resamples: of the patients, for the intervals.
         seed: of the draws.
+        others: (arm, reference) pairs to compare besides every arm with the plain one.
     """
 
-    def __init__(self, results: Sequence[Result], resamples: int = DEFAULT_RESAMPLES, seed: int = 0) -> None:
+    def __init__(
+        self,
+        results: Sequence[Result],
+        resamples: int = DEFAULT_RESAMPLES,
+        seed: int = 0,
+        others: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self.results = results
+        self.others = tuple(others)
         self.resamples = max(2, resamples)
         self._draws = {split: self._draws_of(split, seed) for split in dict.fromkeys(result.split for result in results)}
         self._samples: dict[tuple[int, str, str], tuple[_Remembered, tuple[str, ...]]] = {}
@@ -99,12 +107,13 @@ class Comparison:
         return PatientDraws([stratum for stratum in apart if stratum], self.resamples, seed)
 
     def rows(self) -> Iterator[ComparedRow]:
-        """All rows: arms beside the plain arm, then maps beside maps."""
-        for arm in dict.fromkeys(result.job.arm for result in self.results):
-            for (share, split), pairs in self._paired(arm, REFERENCE_ARM).items():
-                if arm != REFERENCE_ARM:
-                    yield from self._class_rows(arm, share, split, pairs)
-                yield from self._map_rows(arm, share, split, pairs)
+        """All rows: arms beside the plain arm and the others asked for, and maps beside maps."""
+        trained = dict.fromkeys(result.job.arm for result in self.results)
+        for arm, reference in dict.fromkeys([*((arm, REFERENCE_ARM) for arm in trained), *self.others]):
+            for (share, split), pairs in self._paired(arm, reference).items():
+                if arm != reference:
+                    yield from self._class_rows(arm, reference, share, split, pairs)
+                yield from self._map_rows(arm, reference, share, split, pairs)
 
     def _paired(self, arm: str, reference: str) -> dict[tuple[float, str], list[tuple[Result, Result]]]:
         """(share of labels, split) to the results of both arms with the same seed and fold."""
@@ -115,7 +124,9 @@ class Comparison:
                 pairs.setdefault((result.job.label_fraction, result.split), []).append((result, others[result.key]))
         return pairs
 
-    def _class_rows(self, arm: str, share: float, split: str, pairs: Sequence[tuple[Result, Result]]) -> Iterator[ComparedRow]:
+    def _class_rows(
+        self, arm: str, reference: str, share: float, split: str, pairs: Sequence[tuple[Result, Result]]
+    ) -> Iterator[ComparedRow]:
         sources = dict.fromkeys(source for own, _ in pairs for source in own.parts)
         for source in sources:
             for family in ("pneumonia", "class"):
@@ -126,7 +137,7 @@ class Comparison:
                     wanted = [metric for metric in wanted if metric == "p_pneumonia_auc"]
                 if wanted:
                     for metric, difference in paired_differences(found, self._draws[split], wanted).items():
-                        yield ComparedRow(arm, REFERENCE_ARM, share, split, source, metric, difference)
+                        yield ComparedRow(arm, reference, share, split, source, metric, difference)
 
     def _class_pair(self, own: Result, other: Result, source: str, family: str) -> Pair:
         common = {item.id for item in own.labelled.items} & {item.id for item in other.labelled.items}
@@ -143,20 +154,20 @@ class Comparison:
             self._samples[key] = (_Remembered(sample), patients)
         return self._samples[key]
 
-    def _map_rows(self, arm: str, share: float, split: str, pairs: Sequence[tuple[Result, Result]]) -> Iterator[ComparedRow]:
+    def _map_rows(self, arm: str, beside: str, share: float, split: str, pairs: Sequence[tuple[Result, Result]]) -> Iterator[ComparedRow]:
         kinds = dict.fromkeys(kind for own, _ in pairs for name, kind in own.maps if name == ATTENTION)
         for kind in kinds:
             names = dict.fromkeys(name for _, other in pairs for name, other_kind in other.maps if other_kind == kind)
             compared: dict[str, list[ComparedRow]] = {}
             for name in names:
-                if name == ATTENTION and arm == REFERENCE_ARM:
+                if name == ATTENTION and arm == beside:
                     continue
                 found = [
                     _map_pair(own.maps[ATTENTION, kind], other.maps[name, kind], kind)
                     for own, other in pairs
                     if (ATTENTION, kind) in own.maps and (name, kind) in other.maps
                 ]
-                reference = REFERENCE_ARM if name == ATTENTION else name
+                reference = beside if name == ATTENTION else name
                 for metric, difference in paired_differences(found, self._draws[split], localization_names(kind)).items():
                     key = localization_key(ATTENTION, kind, metric)
                     compared.setdefault(metric, []).append(ComparedRow(arm, reference, share, split, ALL_SOURCES, key, difference))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import runpy
 import shutil
 import signal
@@ -204,24 +203,20 @@ def _begin_attempt(folder: JobFolder) -> None:
 def _seconds(folder: JobFolder) -> float:
     """How long the training took, without what was lost where it was killed."""
     attempt = read_json(folder.path / ATTEMPT_FILE)
-    return round(attempt["kept"] + time.time() - attempt["started"], 1)
+    return float(round(attempt["kept"] + time.time() - attempt["started"], 1))
 
 
 def predict_splits(place: Place, folder: JobFolder, job: Job) -> None:
     """Predicts every split with a job's weights: a table of probabilities and one of localisation each."""
-    import torch
-
     from monai_pneumonia.ablation.localization import Localizer
     from monai_pneumonia.data.datalist import load_datalist
-    from monai_pneumonia.data.splits import select_fold
+    from monai_pneumonia.engines import load_run_datalist
     from monai_pneumonia.inference import LesionRecognizer, PredictionWriter
 
-    random.seed(job.seed)
-    torch.manual_seed(job.seed)
     recognizer = LesionRecognizer.from_bundle(folder.path / "bundle")
     target = folder.path / PREDICTIONS_FOLDER
-    fold = select_fold(load_datalist(place.datalist), job.fold, job.n_folds, job.seed)
-    localizer = Localizer(recognizer, fold, place.cache, baselines=job.arm == REFERENCE_ARM)
+    fold = load_run_datalist(str(place.datalist), job.fold, job.n_folds, job.label_fraction, job.seed)
+    localizer = Localizer(recognizer, fold, baselines=job.arm == REFERENCE_ARM)
     for split in place.splits:
         datalist = fold if split.name == OUT_OF_FOLD else load_datalist(place.datalist_of(split))
         unfinished = target / f".{split.name}"
@@ -234,8 +229,8 @@ def predict_splits(place: Place, folder: JobFolder, job: Job) -> None:
                     writer.add(item.id, path, error, item.image)
                     continue
                 writer.add(item.id, path, report, item.image)
-                localizer.add(split.name, datalist, item, report)
-        localizer.write(split.name, target / f"{split.name}-localization.csv")
+                localizer.add(datalist, item, report)
+        localizer.write(target / f"{split.name}-localization.csv")
         (unfinished / "predictions.csv").replace(target / f"{split.name}.csv")
         shutil.rmtree(unfinished)
 
