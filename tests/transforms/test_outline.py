@@ -59,7 +59,7 @@ def test_what_was_drawn_on_the_pictures_own_grid(tmp_path: Path) -> None:
     assert (boxed[1, 2], boxed[1, 3], boxed.sum()) == (1, 0.5, 1.5)
     for kind in ("empty", "unknown"):
         assert not drawn_outline({"id": "a", "mask": file, "mask_kind": kind}, (4, 6)).any()
-    with pytest.raises(BadInputError, match="item 'a'.* 4 x 6 pixels, the picture 6 x 4"):
+    with pytest.raises(BadInputError, match=r"item 'a'.* 4 x 6 pixels, the picture 6 x 4"):
         drawn_outline({"id": "a", "mask": file, "mask_kind": "pixel"}, (6, 4))
 
 
