@@ -334,11 +334,11 @@ def run_datalist(settings: Mapping[str, Any], datalist_path: str) -> Datalist:
     return load_run_datalist(datalist_path, *(settings[key] for key in ("fold", "n_folds", "label_fraction", "seed")))
 
 
-def check_classes(datalist: Datalist, loss_name: str) -> None:
+def check_classes(datalist: Datalist, loss_name: str, logit_adjustment: float = 0.0) -> None:
     """Checks that every class can be learned: some training item is of it, or of a group that may mean it.
 
     Raises:
-        BadInputError: nothing tells of a class, or a Class-Balanced loss has no count for its weight.
+        BadInputError: nothing tells of a class, or a Class-Balanced loss or the logit adjustment has no count of it.
     """
     labels = {item.label for item in datalist.training}
     told = {name for label in labels if label is not None for name in (datalist.labels.groups.get(label) or (label,))}
@@ -354,6 +354,10 @@ def check_classes(datalist: Datalist, loss_name: str) -> None:
             f"no training item is of class {', '.join(uncounted)} alone, so it has no Class-Balanced weight: "
             "use `--loss#name cross_entropy`"
         )
+    if uncounted and logit_adjustment:
+        raise BadInputError(
+            f"no training item is of class {', '.join(uncounted)} alone, so it has no prior to adjust by: use `--loss#logit_adjustment 0`"
+        )
     if NEGATIVE_CLASS not in datalist.labels.classes:
         negative = datalist.labels.classes[datalist.labels.negative_index]
         _LOGGER.warning("no class is called '%s': '%s', the first, is taken to mean no pneumonia", NEGATIVE_CLASS, negative)
@@ -367,7 +371,7 @@ def check_training(settings: Mapping[str, Any], datalist: Datalist) -> None:
     Raises:
         PneumoniaError: they do not fit.
     """
-    check_classes(datalist, settings["loss"]["name"])
+    check_classes(datalist, settings["loss"]["name"], settings["loss"]["logit_adjustment"])
     names = metric_names(datalist.labels.classes)
     if settings["key_metric"] not in names:
         raise UsageError(f"`key_metric` must be one of {', '.join(names)}, got {settings['key_metric']!r}")
