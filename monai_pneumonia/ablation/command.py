@@ -123,9 +123,8 @@ def _end(outcome: Outcome) -> None:
     """
     if not outcome.failed:
         return
-    for name, failure in outcome.failed.items():
-        typer.echo(f"failed: {name}: {failure}", err=True)
-    typer.echo(f"{len(outcome.failed)} trainings failed: mend the cause and give the same command again", err=True)
+    names = ", ".join(outcome.failed)
+    typer.echo(f"{len(outcome.failed)} trainings failed ({names}): mend the cause and give the same command again", err=True)
     raise typer.Exit(FAILED)
 
 

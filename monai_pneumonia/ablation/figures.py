@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,13 @@ class Shown:
         summary: means over folds.
         differences: rows of differences.csv.
         titles: arm to its title.
+        guided: the arms that use outlines in training.
     """
 
     summary: Summary
     differences: Sequence[ComparedRow]
     titles: Mapping[str, str]
+    guided: Set[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,16 @@ def draw_differences(shown: Shown) -> Figure | None:
             if found.low is not None:
                 panel.hlines(at, found.low, found.high, color=shade, linewidth=1.6)
             panel.plot(found.difference, at, "s", color=shade, markersize=5)
-    _name_rows(panels[0], [shown.titles[arm] for arm in arms])
+    _name_rows(panels, [shown.titles[arm] for arm in arms])
     figure.supxlabel("difference in the AUC of p_pneumonia to the plain network, 95 % interval", fontsize=9)
     return figure
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [name_for_figure(name) for name in names])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+def _name_rows(panels: Sequence[Axes], names: Sequence[str]) -> None:
+    panels[0].set_yticks(range(len(names)), [name_for_figure(name) for name in names])
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    for panel in panels:
+        panel.tick_params(axis="y", length=0)
 
 
 def draw_recall(shown: Shown) -> Figure | None:
@@ -134,7 +137,7 @@ def draw_values(shown: Shown) -> Figure | None:
     for panel, split in zip(panels, summary.splits, strict=True):
         panel.set_title(split)
         _draw_dots(panel, [summary.values(Key(arm, share, split, _AUC)) for arm in arms])
-    _name_rows(panels[0], [shown.titles[arm] for arm in arms])
+    _name_rows(panels, [shown.titles[arm] for arm in arms])
     figure.supxlabel("AUC of p_pneumonia", fontsize=9)
     return figure
 
@@ -154,7 +157,7 @@ def _dots(shown: Shown, share: float, split: str, panels_of: Mapping[str, str], 
         panel.set_title(name_for_figure(title))
         panel.set_xlim(-0.03, 1.03)
         _draw_dots(panel, [summary.values(Key(arm, share, split, metric)) for arm in arms])
-    _name_rows(panels[0], [shown.titles[arm] for arm in arms])
+    _name_rows(panels, [shown.titles[arm] for arm in arms])
     figure.supxlabel(label, fontsize=9)
     return figure
 
@@ -196,9 +199,9 @@ def draw_localization(shown: Shown) -> Figure | None:
         for at, (_, arm, name) in enumerate(known):
             value = summary.mean(Key(arm, share, split, localization_key(name, kind, metric)))
             if value is not None:
-                panel.barh(at, value, color=colour(0) if name == ATTENTION and arm != REFERENCE_ARM else FAINT, height=0.66)
+                panel.barh(at, value, color=colour(0) if name == ATTENTION and arm in shown.guided else FAINT, height=0.66)
                 panel.text(min(value, 0.86) + 0.015, at, f"{value:.2f}", va="center", fontsize=7.5, color=INK)
-    _name_rows(panels[0], [title for title, _, _ in known])
+    _name_rows(panels, [title for title, _, _ in known])
     figure.supxlabel(f"{split}, outlines of kind '{kind}'; grey: no outline was used in training", fontsize=9)
     return figure
 

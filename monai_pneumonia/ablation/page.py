@@ -33,11 +33,12 @@ _PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "scikit-learn")
 NOTES = (
     "An arm is a list of overrides of bundle/configs/train.yaml. The plain arm is what all others are compared with, on the same pictures, "
     "fold and share of labels.",
-    "validation is out of fold: each picture is predicted by the one training that held its patient out. testing and flipped are predicted "
-    "by every fold's training. In flipped each hospital sends what another sent in training, so that a detector of hospitals fails there.",
-    "A value is the mean over folds. An interval spans 95 % of the resamples of the patients: within each fold for validation, of the whole "
-    "split for the others, the same resample for both arms and for all folds. It tells how much the choice of patients matters, and nothing "
-    "of the chance in weights and order of training, beyond that every value is a mean over folds.",
+    "validation is out of fold: each picture is predicted by the one training that held its patient out. testing and flipped are "
+    "predicted by every fold's training. In flipped each hospital sends what another sent in training, so that a detector of hospitals "
+    "fails there.",
+    "A value is the mean over folds. An interval spans 95 % of the resamples of the patients: within each fold for validation, of the "
+    "whole split for the others, the same resample for both arms and for all folds. It tells how much the choice of patients matters, and "
+    "nothing of the chance in weights and order of training, beyond that every value is a mean over folds.",
     "A fold that leaves a metric undefined (a class that no patient of it has) is left out of the mean, for both arms alike.",
     "Many comparisons stand here, and nothing corrects for their number: of twenty intervals without any effect, one misses 0.",
     "Pixel outlines and boxes are never mixed. Grad-CAM++ at its best level is the level that does best in that very metric and split.",

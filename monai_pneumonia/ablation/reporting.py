@@ -44,7 +44,8 @@ def write_report(prepared: Prepared, resamples: int) -> Iterator[Path]:
     write_differences(differences, output / DIFFERENCES_FILE)
     yield output / DIFFERENCES_FILE
     summary = Summary(rows)
-    shown = Shown(summary, differences, {name: arm.title for name, arm in prepared.arms.items() if name in summary.arms})
+    titles = {name: arm.title for name, arm in prepared.arms.items() if name in summary.arms}
+    shown = Shown(summary, differences, titles, {name for name, arm in prepared.arms.items() if arm.uses_outlines})
     drawn = draw_study(shown, output / FIGURES_FOLDER)
     folders = [(job, JobFolder(prepared.place.jobs / job.id)) for job in prepared.jobs]
     pretrained = [folder for job, folder in folders if job.kind == PRETRAINING and folder.is_done()]

@@ -50,6 +50,12 @@ class Arm:
     pretraining: Overrides | None
     label_fractions: tuple[float, ...]
 
+    @property
+    def uses_outlines(self) -> bool:
+        """Whether outlines shape its loss or its gate; the sampler alone only looks whether a picture has one."""
+        used = self.overrides.get("attention#guided") or self.overrides.get("attention#weight") or self.overrides.get("regulation#enabled")
+        return bool(self.overrides.get("attention#enabled", True) and used)
+
 
 @dataclass(frozen=True)
 class Split:
