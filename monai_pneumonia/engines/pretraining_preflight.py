@@ -67,7 +67,7 @@ def preflight_pretraining(
         check_bundle_folder(bundle_root)
         datalist = run_datalist({**settings, "label_fraction": 1.0}, datalist_path)
         check_data(datalist, datalist_path, SECTIONS, launched_processes())
-        check_pretraining_data(datalist, datalist_path, settings, launched_processes())
+        check_pretraining_data(datalist, datalist_path, launched_processes())
     with one_line_errors():
         for folder in (output_dir, str(Path(bundle_root) / "models")):
             check_output(folder, overwrite=True)
@@ -96,7 +96,7 @@ def check_pretraining_settings(settings: Mapping[str, Any], processes: int = 1) 
         raise UsageError("; ".join(faults))
 
 
-def check_pretraining_data(datalist: Datalist, datalist_path: str, settings: Mapping[str, Any], processes: int = 1) -> None:
+def check_pretraining_data(datalist: Datalist, datalist_path: str, processes: int = 1) -> None:
     """Checks that the training section can be contrasted, and shares nothing with the sections that are held out.
 
     Raises:
