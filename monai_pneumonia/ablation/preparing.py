@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monai_pneumonia.ablation.plan import Job, config_hash, hash_code, hash_data, plan_jobs
-from monai_pneumonia.ablation.queue import read_json, write_json
+from monai_pneumonia.ablation.plan import TRAINING, Job, config_hash, hash_code, hash_data, plan_jobs
+from monai_pneumonia.ablation.queue import JobFolder, read_json, write_json
 from monai_pneumonia.ablation.study import Arm, Question, Split, Study, chosen_arms
-from monai_pneumonia.ablation.work import Place, copy_bundle
+from monai_pneumonia.ablation.work import PREDICTIONS_FOLDER, Place, check_bundle, copy_bundle
 from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError, UsageError
 
@@ -76,6 +76,7 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
     Raises:
         PneumoniaError: data or bundle cannot be used, the choice does not fit the study, or the folder cannot be written.
     """
+    check_bundle(bundle)
     arms = chosen_arms(study, choice.arms)
     wrong = [fold for fold in choice.folds if not 0 <= fold < study.n_folds]
     if wrong:
@@ -170,10 +171,6 @@ def load_plan(output: Path) -> Prepared:
 
 def collect_predictions(prepared: Prepared) -> None:
     """Lays out the predictions of all finished trainings as predictions/<arm>/<seed>/<label_fraction>/fold<k>-<split>.csv."""
-    from monai_pneumonia.ablation.plan import TRAINING
-    from monai_pneumonia.ablation.queue import JobFolder
-    from monai_pneumonia.ablation.work import PREDICTIONS_FOLDER
-
     place = prepared.place
     unfinished, target = place.output / ".unfinished-predictions", place.output / PREDICTIONS_FOLDER
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,23 @@ class Place:
         return self.datalist if split.datalist is None else self.datalist.parent / split.datalist
 
 
+def check_bundle(source: Path) -> None:
+    """Checks that a folder is a bundle that can be trained.
+
+    Raises:
+        ModelFaultError: it is none.
+    """
+    if not (source / "configs" / "train.yaml").is_file():
+        raise ModelFaultError(f"{source} is no bundle to train: it lacks configs/train.yaml; give its folder with --bundle")
+
+
 def copy_bundle(source: Path, target: Path) -> None:
     """Copies a bundle without weights and results; whole or not at all.
 
     Raises:
         ModelFaultError: there is no bundle.
     """
-    if not (source / "configs" / "train.yaml").is_file():
-        raise ModelFaultError(f"{source} is no bundle to train: it lacks configs/train.yaml; give its folder with --bundle")
+    check_bundle(source)
     unfinished = target.with_name(f".unfinished-{target.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns(*_NOT_COPIED))
@@ -241,9 +250,3 @@ def _clear(place: Place, folder: JobFolder, job: Job) -> None:
     if job.kind != PRETRAINING and not place.keep_weights:
         for file in (folder.path / "bundle" / "models").glob("*.pt"):
             file.unlink()
-
-
-def place_to_dict(place: Place) -> dict[str, Any]:
-    """Plain values, for JSON."""
-    values = asdict(place)
-    return {**values, "output": str(place.output), "bundle": str(place.bundle), "datalist": str(place.datalist)}

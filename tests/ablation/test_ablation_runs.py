@@ -34,9 +34,11 @@ pytestmark = pytest.mark.slow
 
 def command(folder: Path, *options: str, study: dict[str, Any] | None = None) -> list[str]:
     file = folder / "study.yaml"
-    file.write_text(yaml.safe_dump(study or STUDY))
+    file.write_text(yaml.safe_dump(study or STUDY, sort_keys=False))
     paths = ["--study", str(file), "--output", str(folder / "out"), "--bundle", str(ROOT / "bundle")]
-    return [sys.executable, "-W", "ignore", "-m", "monai_pneumonia.ablation", *paths, "--workers", "2", "--resamples", "50", *options]
+    # The code has a name here, for somebody may be writing on it while the tests run.
+    fixed = ["--workers", "2", "--resamples", "50", "--code", "tested"]
+    return [sys.executable, "-W", "ignore", "-m", "monai_pneumonia.ablation", *paths, *fixed, *options]
 
 
 def environment() -> dict[str, str]:
