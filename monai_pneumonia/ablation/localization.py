@@ -13,7 +13,7 @@ from monai_pneumonia.data.datalist import Datalist, DatalistItem
 from monai_pneumonia.errors import NothingToAnalyseError
 from monai_pneumonia.evaluation.localizing import OUTLINED_KINDS, Threshold, best_thresholds, locate
 from monai_pneumonia.inference import LesionRecognizer, LesionReport
-from monai_pneumonia.inference.baseline_maps import MEAN_OUTLINE, MapSource, baseline_sources, maps_of, mean_outline
+from monai_pneumonia.inference.baseline_maps import MEAN_OUTLINE, MapSource, baseline_sources, maps_of, mean_outline, original_map
 from monai_pneumonia.metrics import LOCALIZATION_KINDS
 from monai_pneumonia.metrics.localization import DEFAULT_THRESHOLD
 
@@ -57,9 +57,10 @@ class Localizer:
         if item.mask_kind not in LOCALIZATION_KINDS:
             return
         self._measure(ATTENTION, datalist, item, report.attention_map)
-        for name, source in self.sources.items():
-            for _, attention in maps_of(self.recognizer, source, datalist, [item]):
-                self._measure(name, datalist, item, attention)
+        if self.sources:
+            prepared = self.recognizer.prepare(datalist.existing(item, item.image))
+            for name, source in self.sources.items():
+                self._measure(name, datalist, item, original_map(source(prepared), prepared))
 
     def _measure(self, name: str, datalist: Datalist, item: DatalistItem, attention: np.ndarray) -> None:
         located = locate(item, attention, datalist, self._thresholds[name])

@@ -64,7 +64,7 @@ def plan_jobs(
     code_version: str,
     folds: Sequence[int] | None = None,
     label_fractions: Sequence[float] | None = None,
-    extra: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
 ) -> list[Job]:
     """All jobs, fold by fold, so that a study that is broken off has whole folds; a pre-training comes before those that need it.
 
@@ -75,7 +75,7 @@ def plan_jobs(
         code_version: of the code and the bundle's configurations.
         folds: which folds; all by default.
         label_fractions: leaves out others; None takes those of the arms.
-        extra: overrides of every training on top of the arms'.
+        epochs: of every training; None leaves them to the arms.
     """
     jobs: dict[str, Job] = {}
     for seed in study.seeds:
@@ -89,13 +89,21 @@ def plan_jobs(
                     needed = Job(PRETRAINING, PRETRAINING, seed, fold, study.n_folds, 1.0, settings, digest)
                     needs = needed.id
                     jobs.setdefault(needs, needed)
-                overrides = {**arm.overrides, **(extra or {})}
+                overrides = _with_epochs(arm.overrides, epochs)
                 digest = config_hash(
                     {**common, "kind": TRAINING, "overrides": overrides, "label_fraction": share, "needs": needs, "splits": _plain(study)}
                 )
                 job = Job(TRAINING, arm.name, seed, fold, study.n_folds, share, overrides, digest, needs)
                 jobs[job.id] = job
     return list(jobs.values())
+
+
+def _with_epochs(overrides: Mapping[str, Any], epochs: int | None) -> dict[str, Any]:
+    """Overrides with another number of epochs, the last of which is validated."""
+    if epochs is None:
+        return dict(overrides)
+    interval = min(int(overrides.get("val_interval", 1)), epochs)
+    return {**overrides, "max_epochs": epochs, **({"val_interval": interval} if "val_interval" in overrides else {})}
 
 
 def _plain(study: Study) -> list[dict[str, Any]]:

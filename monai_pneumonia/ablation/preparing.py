@@ -95,9 +95,8 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
     sha256 = hash_data(datalist, *(place.datalist_of(split) for split in place.splits if split.datalist is not None))
     if study.phantoms is not None and choice.datalist is None:
         sha256 = config_hash({"files": sha256, "settings": dict(study.phantoms)})
-    extra = {} if choice.epochs is None else {"max_epochs": choice.epochs}
     planned = replace(study, splits=place.splits)
-    jobs = plan_jobs(planned, arms, sha256, code, choice.folds or None, choice.label_fractions or None, extra)
+    jobs = plan_jobs(planned, arms, sha256, code, choice.folds or None, choice.label_fractions or None, choice.epochs)
     return Prepared(study.name, place, tuple(jobs), arms, study.questions, {"datalist": str(datalist), "sha256": sha256}, code)
 
 

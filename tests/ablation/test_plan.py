@@ -54,9 +54,9 @@ def test_the_same_study_has_the_same_hashes(study_values: dict[str, Any]) -> Non
     assert hashes(jobs_of(study_values)) == hashes(jobs_of(study_values))
 
 
-@pytest.mark.parametrize(("data", "code", "extra"), [("e", "c", {}), ("d", "e", {}), ("d", "c", {"max_epochs": 9})])
-def test_other_data_code_and_epochs_change_every_hash(data: str, code: str, extra: dict[str, Any], study_values: dict[str, Any]) -> None:
-    before, after = hashes(jobs_of(study_values)), hashes(jobs_of(study_values, data, code, extra=extra))
+@pytest.mark.parametrize(("data", "code", "epochs"), [("e", "c", None), ("d", "e", None), ("d", "c", 9)])
+def test_other_data_code_and_epochs_change_every_hash(data: str, code: str, epochs: int | None, study_values: dict[str, Any]) -> None:
+    before, after = hashes(jobs_of(study_values)), hashes(jobs_of(study_values, data, code, epochs=epochs))
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
 
@@ -87,6 +87,14 @@ def test_a_choice_keeps_the_hashes(study_values: dict[str, Any]) -> None:
     part = hashes(jobs_of(study_values, folds=[1], label_fractions=[0.1]))
     assert list(part) == [("training", "plain", 0, 1, 0.1)]
     assert part.items() <= whole.items()
+
+
+def test_fewer_epochs_are_validated_all_the_same(study_values: dict[str, Any]) -> None:
+    study_values["overrides"] |= {"val_interval": 5}
+    trainings = [job for job in jobs_of(study_values, epochs=2) if job.kind == "training"]
+    assert {(job.overrides["max_epochs"], job.overrides["val_interval"]) for job in trainings} == {(2, 2)}
+    assert jobs_of(study_values, epochs=9)[0].overrides["val_interval"] == 5
+    assert jobs_of(study_values)[0].overrides["max_epochs"] == 2
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
