@@ -24,6 +24,11 @@ AFTER_ONE_EPOCH = "$@train#trainer.add_event_handler('EPOCH_COMPLETED', lambda e
 SAVE_METRICS = "$torch.save([idist.get_world_size(), @validate#evaluator.state.metrics], @output_dir + f'/rank-{idist.get_rank()}.pt')"
 
 
+# No decoys where steps are compared: which picture gets one is drawn in each process.
+GUIDED = ("--attention#weight", "1", "--attention#guided", "True", "--attention#outlined_share", "0.2", "--attention#decoy_share", "0")
+FULL = (*GUIDED, "--attention#decoy_share", "0.5", "--regulation#enabled", "True", "--regulation#warmup", "0")
+
+
 def _options(datalist: Path, normalization: str) -> tuple[str, ...]:
     """One batch an epoch: the whole training section."""
     batch_size = len(json.loads(datalist.read_text())["training"])
@@ -66,9 +71,9 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, phantom_datalist: Path
     return bundle, _first_gradient(bundle, "group")
 
 
-def _gradient_of_one_process(folder: Path, datalist: Path, normalization: str) -> torch.Tensor:
+def _gradient_of_one_process(folder: Path, datalist: Path, normalization: str, *more: str) -> torch.Tensor:
     bundle = copy_bundle(folder)
-    run_here(bundle, bundle_command("configs/train.yaml", *_until_first_epoch(bundle, *_options(datalist, normalization))))
+    run_here(bundle, bundle_command("configs/train.yaml", *_until_first_epoch(bundle, *_options(datalist, normalization), *more)))
     return _first_gradient(bundle, normalization)
 
 
@@ -104,6 +109,32 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_both_ranks_agree(
     assert ranks[0][0] == 2
     _, description = load_weights(unbroken / "models" / "model.pt")
     assert description.training["validation"].keys() <= ranks[0][1].keys()
+
+
+def test_two_processes_step_as_one_under_guidance_and_supervision(
+    interrupted: tuple[Path, torch.Tensor], phantom_datalist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    alone = _gradient_of_one_process(tmp_path / "one", phantom_datalist, "group", *GUIDED)
+    bundle = copy_bundle(tmp_path / "two")
+    _two_processes(bundle, *_until_first_epoch(bundle, *_options(phantom_datalist, "group"), *GUIDED))
+    together = _first_gradient(bundle, "group")
+    assert (together - alone).norm() < 1e-5 * alone.norm()
+    # Not the step of a plain training.
+    assert (together - interrupted[1]).norm() > 1e-2 * alone.norm()
+
+
+def test_two_processes_resume_the_full_method(phantom_datalist: Path, tmp_path: Path) -> None:
+    (tmp_path / "resumed").mkdir()
+    (tmp_path / "unbroken").mkdir()
+    resumed, unbroken = copy_bundle(tmp_path / "resumed"), copy_bundle(tmp_path / "unbroken")
+    options = (*_options(phantom_datalist, "group"), *FULL)
+    _two_processes(resumed, *_until_first_epoch(resumed, *options))
+    done = [_two_processes(bundle, *options) for bundle in (resumed, unbroken)]
+    assert "resumed after epoch 1" in done[0].stdout
+    states = [load_weights(bundle / "models" / "model.pt")[0].state_dict() for bundle in (resumed, unbroken)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused(bundle: Path, phantom_datalist: Path, monkeypatch: pytest.MonkeyPatch) -> None:

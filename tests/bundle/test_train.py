@@ -113,9 +113,10 @@ def test_a_wrong_override_ends_the_process_with_one_line(bundle: Path, phantom_d
     ],
 )
 def test_what_cannot_work_ends_at_once_with_one_line(
-    bundle: Path, phantom_datalist: Path, options: tuple[str, str], code: int, told: str
+    bundle: Path, phantom_datalist: Path, options: tuple[str, ...], code: int, told: str
 ) -> None:
-    given = {"--datalist_path": str(phantom_datalist), "--output_dir": "../output", options[0]: options[1]}
+    pairs = dict(zip(options[::2], options[1::2], strict=True))
+    given = {"--datalist_path": str(phantom_datalist), "--output_dir": "../output", **pairs}
     assert told in _train(bundle, given, expect=code).errors[0]
     assert not (bundle / "models" / "model.pt").exists()
     assert not (bundle.parent / "output").exists()
