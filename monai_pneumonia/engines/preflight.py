@@ -18,6 +18,7 @@ from monai_pneumonia.data.datalist import Datalist, load_datalist
 from monai_pneumonia.data.labels import NEGATIVE_CLASS
 from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
+from monai_pneumonia.engines.encoder_data import check_encoder_data
 from monai_pneumonia.engines.faults import one_line_errors
 from monai_pneumonia.engines.regulation import REGULATION_SPACES
 from monai_pneumonia.engines.run_data import load_run_datalist
@@ -25,6 +26,7 @@ from monai_pneumonia.engines.training import build_training_network
 from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, UsageError
 from monai_pneumonia.inference import check_output, find_pictures
 from monai_pneumonia.inference.bundle import read_bundle
+from monai_pneumonia.inference.weights import file_sha256
 from monai_pneumonia.losses import LOSS_NAMES
 from monai_pneumonia.metrics.registry import METRICS, metric_names
 from monai_pneumonia.networks import backbone_names
@@ -71,7 +73,7 @@ def preflight(
         check_bundle_folder(bundle_root)
         datalist = run_datalist(settings, datalist_path)
         check_data(datalist, datalist_path, sections, launched_processes())
-        check_training(settings, datalist)
+        check_training(settings, datalist, datalist_path)
     with one_line_errors():
         for folder in (output_dir, str(Path(bundle_root) / "models")):
             check_output(folder, overwrite=True)
@@ -365,8 +367,8 @@ def check_classes(datalist: Datalist, loss_name: str, logit_adjustment: float = 
         _LOGGER.warning("no training item is of class %s alone: it is known through groups only", ", ".join(uncounted))
 
 
-def check_training(settings: Mapping[str, Any], datalist: Datalist) -> None:
-    """Checks what settings and data must be together: classes that can be learned, a metric, an encoder that fits.
+def check_training(settings: Mapping[str, Any], datalist: Datalist, datalist_path: str) -> None:
+    """Checks what settings and data must be together: classes that can be learned, a metric, an encoder that fits and saw nothing held out.
 
     Raises:
         PneumoniaError: they do not fit.
@@ -379,6 +381,7 @@ def check_training(settings: Mapping[str, Any], datalist: Datalist) -> None:
         build_training_network(
             {"backbone": settings["backbone"], "normalization": settings["normalization"]}, settings["pretrained_encoder"]
         )
+        check_encoder_data(settings["pretrained_encoder"], datalist, file_sha256(datalist_path))
 
 
 def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:
