@@ -24,6 +24,7 @@ from monai_pneumonia.engines.regulation import build_regulation
 from monai_pneumonia.engines.repeatable_trainer import RepeatableTrainer, batch_loss
 from monai_pneumonia.engines.run_data import data_fingerprint, load_run_datalist, prepare_datasets
 from monai_pneumonia.engines.training import build_training_network, run_engine
+from monai_pneumonia.engines.training_inferer import TrainingInferer, cpu_has_bfloat16
 
 __all__ = [
     "ContrastiveLoss",
@@ -35,10 +36,12 @@ __all__ = [
     "PredictionFiles",
     "RecognitionEvaluator",
     "RepeatableTrainer",
+    "TrainingInferer",
     "batch_loss",
     "build_regulation",
     "build_training_network",
     "check_encoder_data",
+    "cpu_has_bfloat16",
     "data_fingerprint",
     "distribute",
     "end_recognition",

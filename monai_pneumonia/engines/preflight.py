@@ -241,6 +241,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "key_metric": _known_metric,
     "resamples": _number(0, whole=True),
     "amp": _flag,
+    "cpu_amp": _flag,
     "compile": _flag,
     "maps": _flag,
     "overwrite": _flag,

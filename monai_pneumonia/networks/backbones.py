@@ -113,6 +113,11 @@ def _resnet(block: str, layers: list[int], channels: tuple[int, int, int], in_ch
     return FeaturePyramid([stem, network.layer2, network.layer3, network.layer4], channels, taps=(1, 2, 3))
 
 
+@register_backbone("resnet10")
+def _resnet10(in_channels: int) -> Backbone:
+    return _resnet("basic", [1, 1, 1, 1], (128, 256, 512), in_channels)
+
+
 @register_backbone("resnet18")
 def _resnet18(in_channels: int) -> Backbone:
     return _resnet("basic", [2, 2, 2, 2], (128, 256, 512), in_channels)
