@@ -12,10 +12,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from monai_pneumonia.dicom.algorithm import MANUFACTURER, MODEL_NAME
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom import MODALITIES, RADIOGRAPHY_CLASSES
-from monai_pneumonia.radiograph.dicom_tags import code, quoted_modality, quoted_uid, read_tags
+from monai_pneumonia.radiograph.dicom_tags import code, quoted_modality, quoted_uid, read_tags, unchecked_values
 
 GATE_TAGS = (
     *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "NumberOfFrames"),

@@ -7,15 +7,15 @@ from scipy import ndimage
 
 # One value of a structured report holds 64 KiB at most: 8191 points. Half of that outlines any region closely.
 MOST_POINTS = 4000
-_TOLERANCE = 0.75
+_TOLERANCE = 0.5
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
     """The closed polygon around a region, holes filled.
 
     Pixels that touch at a corner are connected, as in :func:`monai_pneumonia.inference.regions.find_lesions`. Image coordinates are
-    those of PS3.3 C.18.6: the upper left pixel reaches from (0, 0) to (1, 1). The polygon deviates from the pixels' edges by three
-    quarters of a pixel at most, enough to cut across stairs, or by more where it would else have more than :data:`MOST_POINTS` points.
+    those of PS3.3 C.18.6: the upper left pixel reaches from (0, 0) to (1, 1). The polygon deviates from the pixels' edges by half a
+    pixel at most, or by more where it would else have more than :data:`MOST_POINTS` points.
 
     Args:
         mask: one connected region, bool [H, W].

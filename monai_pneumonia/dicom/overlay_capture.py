@@ -10,8 +10,8 @@ from pydicom.sr.codedict import codes
 
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.dicom.common import CAPTURE, COMPRESSION, ResultContext, make_repeatable, take_over
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.inference.overlay import draw_overlay
+from monai_pneumonia.radiograph.dicom_tags import unchecked_values
 
 
 def overlay_capture(context: ResultContext, pixels: np.ndarray) -> SCImage:

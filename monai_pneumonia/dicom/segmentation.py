@@ -13,8 +13,8 @@ from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.dicom import concepts
 from monai_pneumonia.dicom.algorithm import ALGORITHM_NAME, MANUFACTURER
 from monai_pneumonia.dicom.common import COMPRESSION, SEGMENTATION, ResultContext, make_repeatable, take_over
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.inference.report import LesionRegion
+from monai_pneumonia.radiograph.dicom_tags import unchecked_values
 
 CONTENT_LABEL = "PNEUMONIA_LESION"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -11,9 +12,8 @@ from pydicom.uid import UID_dictionary
 
 from monai_pneumonia.dicom.gate import read_file_tags
 from monai_pneumonia.dicom.identifiers import is_uid, mended_date, mended_time, moment_of
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.errors import UnreadableImageError
-from monai_pneumonia.radiograph.dicom_tags import code
+from monai_pneumonia.radiograph.dicom_tags import code, unchecked_values
 
 UTF_8 = "ISO_IR 192"
 
@@ -40,13 +40,13 @@ HEADER_TAGS = (
 )
 
 
-def read_header(path: Path) -> Dataset:
+def read_header(path: str | os.PathLike[str]) -> Dataset:
     """Reads what results take over from a DICOM file; see :func:`mended_header`.
 
     Raises:
         UnreadableImageError: the file is damaged, or lacks an identifier without which no result can refer to it.
     """
-    dataset = read_file_tags(path, HEADER_TAGS)
+    dataset = read_file_tags(Path(path), HEADER_TAGS)
     try:
         return mended_header(dataset)
     except UnreadableImageError as error:

@@ -9,8 +9,8 @@ from monai_pneumonia.dicom import concepts
 from monai_pneumonia.dicom.algorithm import ALGORITHM_NAME, MANUFACTURER, MODEL_NAME
 from monai_pneumonia.dicom.common import REPORT, ResultContext, make_repeatable, notices
 from monai_pneumonia.dicom.outlines import outline
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.inference.report import PNEUMONIA, LesionRegion
+from monai_pneumonia.radiograph.dicom_tags import unchecked_values
 
 WHOLE_IMAGE = "Whole image (research use only, not for diagnosis)"
 _DIGITS = 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,10 +17,10 @@ from monai_pneumonia.dicom.algorithm import Algorithm
 from monai_pneumonia.dicom.common import CAPTURE, REPORT, SEGMENTATION, ResultContext
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import mended_header, read_header
-from monai_pneumonia.dicom.unchecked import unchecked_values
 from monai_pneumonia.errors import OutputNotWritableError, UsageError
 from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, LesionReport
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
+from monai_pneumonia.radiograph.dicom_tags import unchecked_values
 
 UNFINISHED_PREFIX = ".unfinished-"
 _PYDICOM_3 = int(pydicom.__version__.split(".")[0]) >= 3
@@ -76,7 +75,7 @@ def write_results(
             raise UsageError("results of a data set need its radiograph too: give the file instead, or radiograph=...")
         header = mended_header(source)
     else:
-        header = read_header(Path(source))
+        header = read_header(source)
         radiograph = radiograph or read_radiograph(source)
     _check_agreement(header, report, algorithm, radiograph)
     context = ResultContext(header, report, algorithm)
@@ -97,8 +96,10 @@ def report_entry(report: LesionReport, written: WrittenResults) -> dict[str, Any
 
 
 def _require_highdicom() -> None:
-    if importlib.util.find_spec("highdicom") is None:
-        raise UsageError("DICOM results need highdicom, which is not installed: pip install 'monai-pneumonia[dicom]'")
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise UsageError("DICOM results need highdicom, which is not installed: pip install 'monai-pneumonia[dicom]'") from error
 
 
 def _check_agreement(header: Dataset, report: LesionReport, algorithm: Algorithm, radiograph: Radiograph) -> None:

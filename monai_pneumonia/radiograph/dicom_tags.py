@@ -6,7 +6,9 @@ whose warnings quote every value that breaks a rule, converts the values without
 
 from __future__ import annotations
 
+import logging
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +69,7 @@ def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None)
     Raises:
         Exception: whatever pydicom raises; its text may quote the file.
     """
-    with without_value_validation():
+    with unchecked_values():
         wanted: list[Any] = [*_TAGS, *OVERLAY_BIT_POSITIONS] if tags is None else list(tags)
         dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=wanted, stop_before_pixels="PixelData" not in wanted)
         if not hasattr(dataset, "file_meta"):
@@ -80,15 +82,25 @@ def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None)
 
 
 @contextmanager
-def without_value_validation() -> Iterator[None]:
-    """Switches off what pydicom says of odd values, read or written; the switch is global, hence the lock."""
-    with _validation_lock:
+def unchecked_values() -> Iterator[None]:
+    """Reads and writes values as they are, and keeps pydicom and highdicom from saying what is odd about them.
+
+    They quote such values in warnings and in their logs. The switches are global, hence the lock.
+    """
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    with _validation_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
+        levels = [logger.level for logger in loggers]
         config.settings.reading_validation_mode = config.settings.writing_validation_mode = config.IGNORE
         try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)
             yield
         finally:
             config.settings.reading_validation_mode, config.settings.writing_validation_mode = modes
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _syntax_found(dataset: Dataset) -> UID:
