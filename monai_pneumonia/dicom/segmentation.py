@@ -17,6 +17,8 @@ from monai_pneumonia.inference.report import LesionRegion
 from monai_pneumonia.radiograph.dicom_tags import unchecked_values
 
 CONTENT_LABEL = "PNEUMONIA_LESION"
+# Millimetres. A projection has no slices, but highdicom does not read a segmentation that states a spacing without a thickness.
+NOMINAL_THICKNESS = 1.0
 
 
 def segmentation(context: ResultContext, pixel_spacing: tuple[float, float] | None) -> Segmentation:
@@ -45,7 +47,7 @@ def segmentation(context: ResultContext, pixel_spacing: tuple[float, float] | No
             segment_descriptions=[_segment(context, region) for region in report.lesions],
             content_label=CONTENT_LABEL,
             content_description=RESEARCH_USE_ONLY,
-            pixel_measures=None if pixel_spacing is None else PixelMeasuresSequence(pixel_spacing, slice_thickness=None),
+            pixel_measures=None if pixel_spacing is None else PixelMeasuresSequence(pixel_spacing, NOMINAL_THICKNESS),
             **context.instance(SEGMENTATION),
         )
         take_over(result, header, *COMPRESSION)

@@ -118,8 +118,7 @@ def test_damaged_sequences_are_refused() -> None:
     assert "secret" not in refusal.sentence
 
 
-@pytest.mark.parametrize("results", ["pneumonia"])
-def test_own_results_are_refused(results: str, tmp_path: Path, chest_file: Path) -> None:
+def test_own_results_are_refused(tmp_path: Path, chest_file: Path) -> None:
     written = write_results(chest_file, lesion_report(two_spots(60, 44)), ALGORITHM, tmp_path)
     assert set(written.files) == {"sr", "seg", "sc"}
     for file in written.files.values():
@@ -165,10 +164,12 @@ def test_damaged_files_give_one_of_our_errors_and_no_name(
     data[position : position + len(value)] = value
     file = tmp_path_factory.mktemp("damaged") / "damaged.dcm"
     file.write_bytes(bytes(data[: len(data) - cut]))
+    said = ""
     try:
         check_image(file)
     except (UnreadableImageError, RefusedImageError) as error:
-        assert "secret" not in str(error).lower()
+        said = str(error)
+    assert "secret" not in said.lower()
 
 
 def test_phantoms_pass(phantom_dicom_folder: Path) -> None:

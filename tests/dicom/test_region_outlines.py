@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -87,7 +89,7 @@ def test_boundaries_enclose_the_region_and_nothing_else(seed: int, height: int, 
 def farthest(point: np.ndarray, polygon: np.ndarray) -> float:
     """Distance of a point from a closed polygon, stretch by stretch."""
     distances = []
-    for first, last in zip(polygon[:-1], polygon[1:], strict=True):
+    for first, last in pairwise(polygon):
         along = last - first
         share = min(max(float((point - first) @ along) / max(float(along @ along), 1e-12), 0.0), 1.0)
         distances.append(float(np.linalg.norm(point - first - share * along)))

@@ -117,7 +117,7 @@ def test_the_moment_is_the_images_own_where_it_states_one() -> None:
         ("", False),
         (None, False),
         ("1.2.3\n", False),
-        ("١.٢", False),
+        ("\u0661.\u0662", False),
     ],
 )
 def test_uids_are_told_from_what_would_harm_as_a_path(value: object, valid: bool) -> None:
