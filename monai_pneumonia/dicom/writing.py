@@ -103,9 +103,15 @@ def _require_highdicom() -> None:
 
 
 def _check_agreement(header: Dataset, report: LesionReport, algorithm: Algorithm, radiograph: Radiograph) -> None:
-    size = tuple(radiograph.pixels.shape)
-    if not size == report.attention_map.shape == report.lesion_labels.shape == (header.Rows, header.Columns):
-        raise ValueError(f"the image is {list(size)}, the report's map {list(report.attention_map.shape)}: they do not belong together")
+    sizes = {
+        "the image's tags": (header.Rows, header.Columns),
+        "its pixels": radiograph.pixels.shape,
+        "the report's map": report.attention_map.shape,
+        "its regions": report.lesion_labels.shape,
+    }
+    if len(set(sizes.values())) > 1:
+        stated = ", ".join(f"{name} {size[0]} x {size[1]}" for name, size in sizes.items())
+        raise ValueError(f"image and report do not belong together: {stated}")
     if report.weights_sha256 != algorithm.weights_sha256:
         raise ValueError("the report comes from other weights than the algorithm has")
     if report.decision != (PNEUMONIA if report.p_pneumonia >= algorithm.operating_point else NO_PNEUMONIA):
