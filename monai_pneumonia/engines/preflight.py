@@ -19,6 +19,7 @@ from monai_pneumonia.data.labels import NEGATIVE_CLASS
 from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.regulation import REGULATION_SPACES
 from monai_pneumonia.engines.run_data import load_run_datalist
 from monai_pneumonia.engines.training import build_training_network
 from monai_pneumonia.errors import BadInputError, ExitCode, NothingToAnalyseError, UsageError
@@ -211,10 +212,6 @@ def _known_metric(value: Any) -> str | None:
     return None if any(str(value).startswith(name) for name in names) else f"must be one of {', '.join(names)}"
 
 
-def _not_in_this_version(value: Any) -> str | None:
-    return "is not available in this version: outlines do not train the attention map yet; leave it as it is" if value else None
-
-
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "backbone": lambda value: _one_of(backbone_names())(value),
     "normalization": _one_of(NORMALIZATIONS),
@@ -246,9 +243,20 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "maps": _flag,
     "overwrite": _flag,
     "attention#enabled": _flag,
-    "attention#weight": _not_in_this_version,
-    "regulation#enabled": _not_in_this_version,
-    "regulation#weight": _not_in_this_version,
+    "attention#weight": _number(0),
+    "attention#guided": _flag,
+    "attention#hard": _flag,
+    "attention#outlined_share": _number(0, 0.5),
+    "attention#decoy_share": _number(0, 1),
+    "attention#unoutlined_weight": _number(0),
+    "attention#shuffled_outlines": _flag,
+    "regulation#enabled": _flag,
+    "regulation#weight": _number(0),
+    "regulation#space": _one_of(REGULATION_SPACES),
+    "regulation#temperature": _number(0, above=True),
+    "regulation#bound": _number(0, above=True),
+    "regulation#warmup": _number(0, 0.5),
+    "loss#logit_adjustment": _number(0),
 }
 
 
@@ -269,6 +277,7 @@ def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
             faults.append(f"`{key}` {complaint}, got {value!r}")
     if settings.get("pretrained_encoder") and not Path(settings["pretrained_encoder"]).is_file():
         faults.append(f"`pretrained_encoder`: there is no file {settings['pretrained_encoder']}")
+    faults += _contradictions(settings)
     fold, n_folds = settings.get("fold"), settings.get("n_folds")
     if isinstance(fold, int) and isinstance(n_folds, int) and fold >= n_folds:
         faults.append(f"`fold` must be below `n_folds` ({n_folds}), got {fold}")
@@ -280,6 +289,14 @@ def check_settings(settings: Mapping[str, Any], processes: int = 1) -> None:
         faults.append(f"`batch_size` is over all processes together and must be a multiple of {processes}, got {batch_size}")
     if faults:
         raise UsageError("; ".join(faults))
+
+
+def _contradictions(settings: Mapping[str, Any]) -> list[str]:
+    """Settings that make no sense together."""
+    faults = []
+    if settings.get("loss#logit_adjustment") and settings.get("loss#name") != "cross_entropy":
+        faults.append("`loss#logit_adjustment` corrects plain training: use it with `loss#name` cross_entropy alone")
+    return faults
 
 
 def check_device(device: Any) -> None:
@@ -317,11 +334,11 @@ def run_datalist(settings: Mapping[str, Any], datalist_path: str) -> Datalist:
     return load_run_datalist(datalist_path, *(settings[key] for key in ("fold", "n_folds", "label_fraction", "seed")))
 
 
-def check_classes(datalist: Datalist, loss_name: str) -> None:
+def check_classes(datalist: Datalist, loss_name: str, logit_adjustment: float = 0.0) -> None:
     """Checks that every class can be learned: some training item is of it, or of a group that may mean it.
 
     Raises:
-        BadInputError: nothing tells of a class, or a Class-Balanced loss has no count for its weight.
+        BadInputError: nothing tells of a class, or a Class-Balanced loss or the logit adjustment has no count of it.
     """
     labels = {item.label for item in datalist.training}
     told = {name for label in labels if label is not None for name in (datalist.labels.groups.get(label) or (label,))}
@@ -337,6 +354,10 @@ def check_classes(datalist: Datalist, loss_name: str) -> None:
             f"no training item is of class {', '.join(uncounted)} alone, so it has no Class-Balanced weight: "
             "use `--loss#name cross_entropy`"
         )
+    if uncounted and logit_adjustment:
+        raise BadInputError(
+            f"no training item is of class {', '.join(uncounted)} alone, so it has no prior to adjust by: use `--loss#logit_adjustment 0`"
+        )
     if NEGATIVE_CLASS not in datalist.labels.classes:
         negative = datalist.labels.classes[datalist.labels.negative_index]
         _LOGGER.warning("no class is called '%s': '%s', the first, is taken to mean no pneumonia", NEGATIVE_CLASS, negative)
@@ -350,7 +371,7 @@ def check_training(settings: Mapping[str, Any], datalist: Datalist) -> None:
     Raises:
         PneumoniaError: they do not fit.
     """
-    check_classes(datalist, settings["loss"]["name"])
+    check_classes(datalist, settings["loss"]["name"], settings["loss"]["logit_adjustment"])
     names = metric_names(datalist.labels.classes)
     if settings["key_metric"] not in names:
         raise UsageError(f"`key_metric` must be one of {', '.join(names)}, got {settings['key_metric']!r}")

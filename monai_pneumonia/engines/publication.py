@@ -17,9 +17,12 @@ from torch.utils.data import DataLoader
 
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.data.datalist import Datalist
+from monai_pneumonia.data.records import class_counts
 from monai_pneumonia.engines.calibration import fit_operating_point, fit_temperature
 from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.lesion_threshold import fit_lesion_threshold
 from monai_pneumonia.engines.lesion_trainer import IMAGE_KEY, TARGET_KEY
+from monai_pneumonia.engines.logit_adjustment import adjusted_parameters
 from monai_pneumonia.engines.preflight import flatten_settings
 from monai_pneumonia.errors import UsageError
 from monai_pneumonia.handlers.best_weights import BestWeights
@@ -43,6 +46,7 @@ def describe_run(datalist: Datalist, datalist_path: str, settings: Mapping[str, 
         "items": {section: len(datalist.section(section)) for section in ("training", "validation")},
         "sources": dict(Counter(item.source or "unknown" for item in training)),
         "licenses": dict(Counter(item.license or "unknown" for item in training)),
+        "outlines": dict(Counter(item.mask_kind for item in training)),
         "settings": flatten_settings(settings),
     }
 
@@ -59,8 +63,8 @@ def publish_weights(
 ) -> None:
     """Writes models/model.pt, models/calibration.json, models/DATA.md and the classes in configs/metadata.json.
 
-    Earlier weights are kept as models/model.previous.pt. Temperature and operating point are fitted on the validation
-    section with the weights as they were stored.
+    Earlier weights are kept as models/model.previous.pt. Temperature, operating point and lesion threshold are
+    fitted on the validation section with the weights as they were stored.
 
     Args:
         bundle_root: the bundle's folder.
@@ -89,14 +93,20 @@ def publish_weights(
                 output_activation=output_activation(settings["loss"]["name"]),
                 training=training,
             )
-            weights = install_weights(Path(bundle_root) / "models", best, description, validation_loader, device)
+            tau = settings["loss"]["logit_adjustment"]
+            parameters = adjusted_parameters(best.parameters, class_counts(datalist), tau)
+            weights = install_weights(Path(bundle_root) / "models", parameters, description, validation_loader, device)
             update_metadata(metadata_file, metadata, description)
             _LOGGER.info("best epoch %d (%s %.4f); weights in %s", best.epoch, best.key_metric, best.metric, weights)
     idist.barrier()
 
 
 def install_weights(
-    models: Path, best: BestWeights, description: WeightsDescription, validation_loader: DataLoader[Any], device: torch.device | str
+    models: Path,
+    parameters: Mapping[str, Tensor],
+    description: WeightsDescription,
+    validation_loader: DataLoader[Any],
+    device: torch.device | str,
 ) -> Path:
     """Replaces the weights of a bundle's models folder and fits their calibration; returns the weights' file.
 
@@ -105,7 +115,7 @@ def install_weights(
     """
     models.mkdir(exist_ok=True)
     weights, fresh, calibration_file = models / "model.pt", models / "model.new.pt", models / "calibration.json"
-    save_weights(fresh, best.parameters, description)
+    save_weights(fresh, parameters, description)
     calibration = calibrate(fresh, validation_loader, device)
     calibration_file.unlink(missing_ok=True)
     if weights.is_file() and file_sha256(weights) != file_sha256(fresh):
@@ -117,7 +127,7 @@ def install_weights(
 
 
 def calibrate(weights: Path, validation_loader: DataLoader[Any], device: torch.device | str) -> Calibration:
-    """Fits temperature and operating point to stored weights on a loader of validation items."""
+    """Fits temperature, operating point and, for a supervised attention map, the lesion threshold to stored weights on validation items."""
     network, description = load_weights(weights)
     logits, candidates = predict_logits(network.to(device), validation_loader, device)
     temperature = fit_temperature(logits, candidates, description.output_activation)
@@ -132,7 +142,10 @@ def calibrate(weights: Path, validation_loader: DataLoader[Any], device: torch.d
         "operating_point": "largest sensitivity + specificity",
         "notice": RESEARCH_USE_ONLY,
     }
-    return Calibration(temperature, operating_point, weights_sha256=file_sha256(weights), fitted_on=fitted_on)
+    threshold = fit_lesion_threshold(network, validation_loader, device) if description.attention_supervised else None
+    if threshold is None:
+        return Calibration(temperature, operating_point, weights_sha256=file_sha256(weights), fitted_on=fitted_on)
+    return Calibration(temperature, operating_point, threshold[0], file_sha256(weights), {**fitted_on, "lesion_threshold": threshold[1]})
 
 
 @torch.no_grad()

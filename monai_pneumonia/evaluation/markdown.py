@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_pneumonia.evaluation.figures import FIGURES
 from monai_pneumonia.evaluation.figures.gallery import FIGURES_FOLDER
+from monai_pneumonia.evaluation.localization_tables import TITLE, localization_remarks, localization_tables
 from monai_pneumonia.evaluation.tables import NOTES, Cell, Table, account_tables, all_tables, provenance
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&!])")
@@ -34,6 +35,9 @@ def markdown_report(metrics: Mapping[str, Any], drawn: Set[str]) -> str:
     ]
     for table in all_tables(metrics):
         blocks += [f"## {escaped(table.title)}", _table(table)]
+    blocks += [f"## {TITLE}", "\n".join(f"- {escaped(remark)}" for remark in localization_remarks(metrics))]
+    for table in localization_tables(metrics):
+        blocks += [f"### {escaped(table.title)}", _table(table)]
     blocks += ["## Figures"]
     blocks += [f"![{escaped(kind.title)}]({FIGURES_FOLDER}/{kind.name}.png)" for kind in FIGURES if kind.name in drawn]
     blocks += ["## Notes", "\n".join(f"- {note}" for note in NOTES), f"**{metrics['research_use_only']}**"]

@@ -9,6 +9,7 @@ from typing import Any
 from monai_pneumonia import RESEARCH_USE_ONLY, __version__
 from monai_pneumonia.errors import NothingToAnalyseError, UsageError
 from monai_pneumonia.evaluation.joining import Joined, LabelledPredictions, account
+from monai_pneumonia.evaluation.measuring_maps import measure_maps
 from monai_pneumonia.evaluation.parts import AGE_GROUPS, parts_of
 from monai_pneumonia.metrics import Estimate, bootstrap_estimates, metric_names
 from monai_pneumonia.metrics.bootstrap import DEFAULT_CONFIDENCE, DEFAULT_RESAMPLES
@@ -71,6 +72,7 @@ def measure(joined: Joined, settings: Settings, datalist_sha256: str | None) -> 
 
     Raises:
         NothingToAnalyseError: no item that has a prediction has a label that decides anything.
+        BadInputError: an attention map or an outline cannot be used.
     """
     labelled = joined.labelled()
     accounting = account(joined, labelled)
@@ -102,6 +104,7 @@ def measure(joined: Joined, settings: Settings, datalist_sha256: str | None) -> 
             "overall": _confusion(labelled),
             **{kind: {name: _confusion(part) for name, part in members.items()} for kind, members in parts.items()},
         },
+        "localization": measure_maps(joined, settings.resamples, settings.seed, settings.confidence),
     }
 
 

@@ -47,6 +47,7 @@ class Predictions:
         model_version: as written; several are joined by commas, None where the column is missing or empty.
         weights_sha256: like ``model_version``.
         overlays: the folder of overlay pictures, where there is one.
+        folder: that they were read from, where a folder was given; it may hold maps.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Predictions:
     model_version: str | None
     weights_sha256: str | None
     overlays: Path | None = None
+    folder: Path | None = None
 
     @property
     def ok(self) -> Flags:
@@ -104,7 +106,7 @@ def read_predictions(source: str | os.PathLike[str] | pd.DataFrame, labels: Labe
         NothingToAnalyseError: it has no row.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return _checked(_from_frame(source), labels, None, None)
+        return _checked(_from_frame(source), labels, None)
     path = Path(source)
     folder = path if path.is_dir() else None
     file = path / PREDICTIONS_FILE if folder else path
@@ -116,8 +118,7 @@ def read_predictions(source: str | os.PathLike[str] | pd.DataFrame, labels: Labe
         content = file.read_bytes()
     except OSError as error:
         raise BadInputError(f"cannot read the predictions {file}: {error.strerror}") from error
-    overlays = folder / OVERLAYS_FOLDER if folder and (folder / OVERLAYS_FOLDER).is_dir() else None
-    return _checked(_from_csv(content, str(file)), labels, hashlib.sha256(content).hexdigest(), overlays)
+    return _checked(_from_csv(content, str(file)), labels, hashlib.sha256(content).hexdigest(), folder)
 
 
 def _from_csv(content: bytes, name: str) -> _Table:
@@ -141,7 +142,7 @@ def _from_frame(frame: pd.DataFrame) -> _Table:
     return _Table("the table of predictions", columns, list(range(2, len(frame) + 2)))
 
 
-def _checked(table: _Table, labels: LabelSpace, sha256: str | None, overlays: Path | None) -> Predictions:
+def _checked(table: _Table, labels: LabelSpace, sha256: str | None, folder: Path | None = None) -> Predictions:
     _check_columns(table, labels)
     if not table.lines:
         raise NothingToAnalyseError(f"{table.name} holds no prediction: it has a header and no row")
@@ -164,7 +165,8 @@ def _checked(table: _Table, labels: LabelSpace, sha256: str | None, overlays: Pa
         decisions=_decisions(table, ok),
         model_version=_distinct(table, "model_version", ok),
         weights_sha256=_distinct(table, "weights_sha256", ok),
-        overlays=overlays,
+        overlays=folder / OVERLAYS_FOLDER if folder and (folder / OVERLAYS_FOLDER).is_dir() else None,
+        folder=folder,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from monai_pneumonia.evaluation.figures import FIGURES
 from monai_pneumonia.evaluation.figures.gallery import FIGURES_FOLDER, FigureKind
 from monai_pneumonia.evaluation.formatting import interval, number
+from monai_pneumonia.evaluation.localization_tables import TITLE, localization_remarks, localization_tables
 from monai_pneumonia.evaluation.samples import Sample, SampleGroup
 from monai_pneumonia.evaluation.tables import NOTES, Cell, Table, account_tables, all_tables, provenance
 
@@ -48,7 +49,8 @@ def html_report(metrics: Mapping[str, Any], drawn: Set[str], folder: Path, sampl
         accounting="\n".join(_table(table) for table in account_tables(metrics)),
         alarm=_alarm(metrics["accounting"]),
         figures="\n".join(_figure(kind, kind.name in drawn, folder, many) for kind in FIGURES),
-        tables="\n".join(f"<section><h3>{escape(table.title)}</h3>{_table(table)}</section>" for table in all_tables(metrics)),
+        tables=_tables(all_tables(metrics)),
+        localization=_localization(metrics),
         samples=_samples(samples),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in NOTES),
     )
@@ -79,6 +81,15 @@ def _alarm(accounting: Mapping[str, Any]) -> str:
         f"{items['without_prediction']} without prediction, {items['rejected']} rejected, {items['error']} failed. "
         "left_out.csv lists them.</p>"
     )
+
+
+def _tables(tables: Sequence[Table]) -> str:
+    return "\n".join(f"<section><h3>{escape(table.title)}</h3>{_table(table)}</section>" for table in tables)
+
+
+def _localization(metrics: Mapping[str, Any]) -> str:
+    remarks = "".join(f"<p>{escape(remark)}</p>" for remark in localization_remarks(metrics))
+    return f"<h2>{escape(TITLE)}</h2>{remarks}\n{_tables(localization_tables(metrics))}"
 
 
 def _table(table: Table) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from monai_pneumonia.errors import OutputNotWritableError
 
 METRICS_FILE = "metrics.json"
+EVALUATION_MARKS = frozenset({"research_use_only", "accounting", "overall"})
 
 
 @contextmanager
-def finished_folder(target: str | os.PathLike[str], ours: Sequence[str]) -> Iterator[Path]:
+def finished_folder(
+    target: str | os.PathLike[str], ours: Sequence[str], marked_file: str = METRICS_FILE, marks: Set[str] = EVALUATION_MARKS
+) -> Iterator[Path]:
     """Gives a temporary folder; what is written there moves to the target when the block ends without an error.
 
     A file of an earlier evaluation is replaced, or removed where this one has none of the name. Other files stay as they are.
@@ -23,13 +26,15 @@ def finished_folder(target: str | os.PathLike[str], ours: Sequence[str]) -> Iter
     Args:
         target: the folder for the results.
         ours: every name that an evaluation may write, relative to the folder.
+        marked_file: the JSON file of ``ours`` by which a folder is known as an evaluation's.
+        marks: keys that this file holds.
 
     Raises:
         OutputNotWritableError: the folder cannot be written, or holds files of these names that no evaluation wrote.
     """
     folder = Path(os.path.abspath(target))
     try:
-        _check_owner(folder, ours)
+        _check_owner(folder, ours, marked_file, marks)
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Inside a folder that exists (it may be a mount point), beside one that does not: a move must stay on one file system.
         place = folder if folder.exists() else folder.parent
@@ -38,35 +43,35 @@ def finished_folder(target: str | os.PathLike[str], ours: Sequence[str]) -> Iter
             results.mkdir()
             yield results
             if folder.exists():
-                _move_into(results, folder, ours)
+                _move_into(results, folder, ours, marked_file)
             else:
                 results.replace(folder)
     except OSError as error:
         raise OutputNotWritableError(f"cannot write the results to {folder}: {error.strerror or error}") from error
 
 
-def _check_owner(folder: Path, ours: Sequence[str]) -> None:
+def _check_owner(folder: Path, ours: Sequence[str], marked_file: str, marks: Set[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputNotWritableError(f"cannot write the results to {folder}: it is a file, give a folder")
     present = [name for name in ours if os.path.lexists(folder / name)]
-    if present and not _is_evaluation(folder / METRICS_FILE):
+    if present and not _is_evaluation(folder / marked_file, marks):
         raise OutputNotWritableError(
             f"{folder} holds a file '{present[0]}' that no evaluation wrote; it is left alone: give another folder, or move it away"
         )
 
 
-def _is_evaluation(file: Path) -> bool:
+def _is_evaluation(file: Path, marks: Set[str]) -> bool:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and {"research_use_only", "accounting", "overall"} <= set(content)
+    return isinstance(content, dict) and marks <= set(content)
 
 
-def _move_into(results: Path, folder: Path, ours: Sequence[str]) -> None:
+def _move_into(results: Path, folder: Path, ours: Sequence[str], marked_file: str) -> None:
     # The metrics go first: they mark the folder as an evaluation's, should the rest be cut short.
     written = sorted(
-        (file.relative_to(results) for file in results.rglob("*") if file.is_file()), key=lambda name: name != Path(METRICS_FILE)
+        (file.relative_to(results) for file in results.rglob("*") if file.is_file()), key=lambda name: name != Path(marked_file)
     )
     for name in written:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

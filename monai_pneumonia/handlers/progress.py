@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ignite.distributed as idist
@@ -24,11 +25,13 @@ class TrainingProgress:
     Args:
         evaluator: whose metrics to show after each epoch.
         name: shown in front.
+        metrics: of the engine itself, shown after each epoch.
     """
 
-    def __init__(self, evaluator: Engine | None = None, name: str = "training") -> None:
+    def __init__(self, evaluator: Engine | None = None, name: str = "training", metrics: Sequence[str] = ()) -> None:
         self.evaluator = evaluator
         self.name = name
+        self.metrics = tuple(metrics)
         self._bar: Any = None
         self._loss_sum = 0.0
         self._started = 0.0
@@ -57,6 +60,7 @@ class TrainingProgress:
     def _epoch_completed(self, engine: Engine) -> None:
         state = engine.state
         parts = [f"loss {self._loss_sum / state.epoch_length:.4f}"]
+        parts += [f"{name} {state.metrics[name]:.4f}" for name in self.metrics if name in state.metrics]
         if self.evaluator is not None and self.evaluator.state.epoch == state.epoch:
             parts += [f"{name} {value:.4f}" for name, value in self.evaluator.state.metrics.items() if isinstance(value, float)]
         seconds = time.monotonic() - self._started

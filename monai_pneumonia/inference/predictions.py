@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError, PneumoniaError, RejectedImageError, UsageError
+from monai_pneumonia.inference.calibration import Calibration
 from monai_pneumonia.inference.pictures import file_name_of
 from monai_pneumonia.inference.report import LesionReport
 from monai_pneumonia.radiograph import read_radiograph
@@ -41,6 +42,7 @@ class HasModel(Protocol):
     labels: LabelSpace
     model_version: str
     weights_sha256: str
+    calibration: Calibration
 
 
 def prediction_columns(classes: Sequence[str]) -> list[str]:
@@ -236,7 +238,8 @@ class _LesionTable:
     def __init__(self, file: Path, recognizer: HasModel) -> None:
         model = {"version": recognizer.model_version, "weights_sha256": recognizer.weights_sha256}
         self._stream = file.open("w", **_TEXT)
-        self._stream.write(f'{{\n"notice": {json.dumps(RESEARCH_USE_ONLY)},\n"model": {json.dumps(model)},\n"pictures": {{')
+        self._stream.write(f'{{\n"notice": {json.dumps(RESEARCH_USE_ONLY)},\n"model": {json.dumps(model)},\n')
+        self._stream.write(f'"lesion_threshold": {json.dumps(recognizer.calibration.lesion_threshold)},\n"pictures": {{')
         self._separator = "\n"
 
     def add(self, identifier: str, name: str, report: LesionReport) -> None:

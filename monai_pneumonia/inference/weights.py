@@ -68,7 +68,9 @@ class WeightsDescription:
     @property
     def attention_supervised(self) -> bool:
         """Whether lesion outlines trained the attention map; without them it shows where the network looked, not how far lesions reach."""
-        return float(self.training.get("settings", {}).get("attention#weight") or 0.0) > 0.0
+        weight = float(self.training.get("settings", {}).get("attention#weight") or 0.0)
+        outlines = self.training.get("outlines", {})
+        return weight > 0.0 and any(outlines.get(kind, 0) > 0 for kind in ("pixel", "box"))
 
     @property
     def labels(self) -> LabelSpace:
@@ -102,14 +104,24 @@ def save_weights(path: str | os.PathLike[str], parameters: Mapping[str, Tensor],
     """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    compact = {name: _compact(value) for name, value in parameters.items()}
-    broken = [name for name, value in compact.items() if not _is_finite(value)]
-    if broken:
-        raise ValueError(f"{len(broken)} parameter(s) hold values that are not finite, such as {broken[0]}: these weights are not kept")
+    compact = compact_parameters(parameters)
     plain = json.loads(json.dumps(asdict(description)))
     unfinished = file.with_name(file.name + ".unfinished")
     torch.save({WEIGHTS_KEY: compact, DESCRIPTION_KEY: plain}, unfinished)
     unfinished.replace(file)
+
+
+def compact_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU; what has two dimensions or more and fits into half precision is in half precision.
+
+    Raises:
+        ValueError: a parameter is not finite.
+    """
+    compact = {name: _compact(value) for name, value in parameters.items()}
+    broken = [name for name, value in compact.items() if not _is_finite(value)]
+    if broken:
+        raise ValueError(f"{len(broken)} parameter(s) hold values that are not finite, such as {broken[0]}: these weights are not kept")
+    return compact
 
 
 def _compact(value: Tensor) -> Tensor:

@@ -7,10 +7,16 @@ from collections.abc import Callable, Sequence
 from torch.nn.modules.loss import _Loss
 
 from monai_pneumonia.errors import UsageError
+from monai_pneumonia.losses.attention_supervision import AttentionSupervisionLoss
 from monai_pneumonia.losses.candidate_cross_entropy import CandidateCrossEntropyLoss
 from monai_pneumonia.losses.candidate_focal import CandidateFocalLoss
 from monai_pneumonia.losses.class_balanced import class_balanced_weights
+from monai_pneumonia.losses.contrastive_ratio import ContrastiveRatioLoss
+from monai_pneumonia.losses.feature_regulation import FeatureRegulationLoss
 from monai_pneumonia.losses.lesion_loss import LesionLoss
+from monai_pneumonia.losses.lesion_target import LesionTarget
+from monai_pneumonia.losses.momentum_contrast import MomentumContrastLoss
+from monai_pneumonia.losses.nt_xent import NTXentLoss
 
 _BUILDERS: dict[str, Callable[[Sequence[int], float, float], _Loss]] = {
     "cross_entropy": lambda counts, beta, gamma: CandidateCrossEntropyLoss(),
@@ -48,9 +54,15 @@ def output_activation(loss_name: str) -> str:
 
 __all__ = [
     "LOSS_NAMES",
+    "AttentionSupervisionLoss",
     "CandidateCrossEntropyLoss",
     "CandidateFocalLoss",
+    "ContrastiveRatioLoss",
+    "FeatureRegulationLoss",
     "LesionLoss",
+    "LesionTarget",
+    "MomentumContrastLoss",
+    "NTXentLoss",
     "build_loss",
     "class_balanced_weights",
     "output_activation",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from monai_pneumonia.errors import UsageError
+
 
 class Family(str, Enum):
     """Which items a metric is made from."""
@@ -125,5 +127,91 @@ def markdown_table() -> str:
     lines += [
         f"| `{metric.name}` | {metric.family.value} | {metric.meaning} | {1 if metric.higher_is_better else 0} | {metric.defined} |"
         for metric in METRICS
+    ]
+    return "\n".join(lines)
+
+
+LOCALIZATION_KINDS = ("pixel", "box", "empty")
+
+
+@dataclass(frozen=True)
+class LocalizationMetric:
+    """A localisation metric's name and meaning.
+
+    Attributes:
+        name: its key in metrics.json.
+        title: what a table calls it.
+        kinds: the outlines that it is made from, of :data:`LOCALIZATION_KINDS`.
+        meaning: what it says of one picture; a set of pictures has the mean.
+        best: its best value; infinite where there is none.
+    """
+
+    name: str
+    title: str
+    kinds: tuple[str, ...]
+    meaning: str
+    best: float = 1.0
+
+    @property
+    def best_in_words(self) -> str:
+        """Its best value as a table says it."""
+        return "large" if self.best == float("inf") else f"{self.best:g}"
+
+
+_OUTLINED = ("pixel", "box")
+
+LOCALIZATION_METRICS: tuple[LocalizationMetric, ...] = (
+    LocalizationMetric(
+        "pointing_game", "Pointing game", _OUTLINED, "whether the map's greatest value lies inside (of tied pixels, the share)"
+    ),
+    LocalizationMetric("attention_inside", "Attention inside", _OUTLINED, "share of the map's attention that lies inside"),
+    LocalizationMetric(
+        "inside_outside_ratio",
+        "Inside over outside",
+        _OUTLINED,
+        "mean attention inside over mean attention outside, .001 added to both; over pictures the geometric mean",
+        float("inf"),
+    ),
+    LocalizationMetric("dice", "Dice", ("pixel",), "Dice of the outline and of where the map reaches the lesion threshold"),
+    LocalizationMetric("iou", "IoU", ("pixel",), "IoU of the outline and of where the map reaches the lesion threshold"),
+    LocalizationMetric("box_union_dice", "Dice, union of boxes", ("box",), "the same Dice against the union of the picture's boxes"),
+    LocalizationMetric("box_union_iou", "IoU, union of boxes", ("box",), "the same IoU against the union of the picture's boxes"),
+    LocalizationMetric(
+        "false_positive_area", "False positive area", ("empty",), "share of the picture in which the map reaches the lesion threshold", 0.0
+    ),
+)
+
+
+def localization_metrics_of(kind: str) -> tuple[LocalizationMetric, ...]:
+    """The localisation metrics of one kind of outline, in the order of the table.
+
+    Args:
+        kind: ``pixel``, ``box``, or ``empty`` for pictures that were read and found empty.
+
+    Raises:
+        UsageError: no such kind.
+    """
+    if kind not in LOCALIZATION_KINDS:
+        raise UsageError(f"localisation is measured on outlines of kind {', '.join(LOCALIZATION_KINDS)}, not '{kind}'")
+    return tuple(metric for metric in LOCALIZATION_METRICS if kind in metric.kinds)
+
+
+def localization_names(kind: str) -> tuple[str, ...]:
+    """The keys of one kind of outline in metrics.json, in the order of the table.
+
+    Args:
+        kind: ``pixel``, ``box`` or ``empty``.
+
+    Raises:
+        UsageError: no such kind.
+    """
+    return tuple(metric.name for metric in localization_metrics_of(kind))
+
+
+def localization_markdown_table() -> str:
+    """The table of localisation metrics as Markdown, as docs/evaluation.md shows it."""
+    lines = ["| name | outlines | meaning | best |", "|---|---|---|---|"]
+    lines += [
+        f"| `{metric.name}` | {', '.join(metric.kinds)} | {metric.meaning} | {metric.best_in_words} |" for metric in LOCALIZATION_METRICS
     ]
     return "\n".join(lines)

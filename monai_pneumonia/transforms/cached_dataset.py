@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import PersistentDataset
-from monai.transforms import Compose
+from monai.data import PersistentDataset, get_track_meta, set_track_meta
+from monai.transforms import Compose, Randomizable
 
 from monai_pneumonia import __version__
 from monai_pneumonia.errors import PneumoniaError
@@ -39,7 +39,7 @@ class RadiographDataset(PersistentDataset):
         data: records of :func:`monai_pneumonia.data.records.section_records`.
         transform: deterministic steps, from file to network input; their result is cached.
         cache_dir: folder of the cache; may be shared by trainings and deleted at any time. None caches nothing.
-        augmentation: random steps, with or without state.
+        augmentation: random steps.
         seed: of the random steps.
         cache_name: what else the cached result depends on, e.g. the input size.
     """
@@ -86,8 +86,8 @@ class RadiographDataset(PersistentDataset):
         prepared = self._cachecheck({key: record[key] for key in _INPUT_KEYS if key in record})
         item = {key: value for key, value in prepared.items() if key not in ("mask", "boxes", "mask_kind")}
         if self.augmentation is not None:
-            state = np.random.SeedSequence([self.seed, int(self._epoch), index]).generate_state(1)[0]
-            item = self.augmentation.set_random_state(seed=int(state))(item)
+            seed = np.random.SeedSequence([self.seed, int(self._epoch), index]).generate_state(1)[0]
+            item = augmented(self.augmentation, item, int(seed))
         return {**item, **{key: value for key, value in record.items() if key not in _INPUT_KEYS}}
 
     def prepare(self, index: int) -> None:
@@ -97,3 +97,27 @@ class RadiographDataset(PersistentDataset):
             PneumoniaError: its picture cannot be used.
         """
         self._cachecheck({key: value for key, value in self.data[index].items() if key in _INPUT_KEYS})
+
+
+def augmented(augmentation: Compose, item: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Applies random steps whose draws depend on the seed alone.
+
+    All steps draw from one generator, and keep no record of what they did: seeding seventeen of them and tracking
+    metadata that nobody asks for would take most of a training's time on small pictures.
+
+    Args:
+        augmentation: random steps.
+        item: pictures and outlines [1, S, S] as plain tensors, and values that the steps leave alone.
+        seed: of this item in this epoch.
+    """
+    state = np.random.RandomState(seed)
+    for step in augmentation.transforms:
+        if isinstance(step, Randomizable):
+            step.set_random_state(state=state)
+    tracked = get_track_meta()
+    set_track_meta(False)
+    try:
+        drawn: dict[str, Any] = augmentation(item)
+    finally:
+        set_track_meta(tracked)
+    return drawn

@@ -72,6 +72,22 @@ class LesionOutlined(Transform):
         }
 
 
+def drawn_outline(data: Mapping[Hashable, Any], size: tuple[int, int]) -> np.ndarray:
+    """What a person drew, on the picture's own grid.
+
+    Args:
+        data: an item with ``mask_kind``, ``mask`` (a path that can be opened, or None), ``boxes`` and, for messages, ``id``.
+        size: (H, W) of the picture.
+
+    Returns:
+        float32 [H, W]: zeros and ones from a mask, shares of covered pixels from boxes, zeros where the kind is ``empty`` or ``unknown``.
+
+    Raises:
+        BadInputError: the mask is missing, unreadable or of another size than the picture, or a box is none; names the item.
+    """
+    return _drawn(data, _kind(data), size)
+
+
 def box_coverage(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
     """The share of each pixel that lies in a box; what lies outside of the picture falls away.
 

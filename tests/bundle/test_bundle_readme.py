@@ -19,6 +19,8 @@ from monai_pneumonia.losses import LOSS_NAMES
 from monai_pneumonia.networks import backbone_names
 
 README = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+TABLES = re.findall(r"^\| key of `(\w+)\.yaml`", README, flags=re.MULTILINE)
+"""The configurations that have a table of keys."""
 
 
 def _commands() -> list[list[str]]:
@@ -27,9 +29,9 @@ def _commands() -> list[list[str]]:
     return [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
 
 
-def _table_of_keys() -> dict[str, str]:
+def _table_of_keys(name: str) -> dict[str, str]:
     """Key to stated default."""
-    table = README.split("| key of `train.yaml`")[1].split("\n\n")[0]
+    table = README.split(f"| key of `{name}.yaml`")[1].split("\n\n")[0]
     stated: dict[str, str] = {}
     for names, defaults in re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", table, flags=re.MULTILINE):
         keys = re.findall(r"`([^`]+)`", names)
@@ -37,30 +39,36 @@ def _table_of_keys() -> dict[str, str]:
     return stated
 
 
-def _configuration() -> ConfigParser:
-    return ConfigParser(ConfigParser.load_config_file(BUNDLE / "configs" / "train.yaml"))
+def _configuration(name: str) -> ConfigParser:
+    return ConfigParser(ConfigParser.load_config_file(BUNDLE / "configs" / f"{name}.yaml"))
 
 
 def test_every_run_names_configurations_and_keys_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BUNDLE)
     runs = [command for command in _commands() if "run" in command]
-    assert len(runs) == 6
+    named: set[str] = set()
     for command in runs:
         check_overrides(command)
-        for name in re.findall(r"configs/\w+\.yaml", " ".join(command)):
-            assert Path(name).is_file()
+        named.update(re.findall(r"configs/\w+\.yaml", " ".join(command)))
+    assert named == {path.as_posix() for path in Path("configs").glob("*.yaml")}
 
 
-def test_every_setting_of_training_is_in_the_table() -> None:
-    configuration, keys = _configuration(), set(_table_of_keys())
+def test_tables_are_found() -> None:
+    assert {"train", "probe"} <= set(TABLES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_setting_is_in_the_table(name: str) -> None:
+    configuration, keys = _configuration(name), set(_table_of_keys(name))
     assert [key for key in keys if key not in configuration] == []
     assert set(configuration["settings"]) - {key.split("#")[0] for key in keys} == set()
 
 
-def test_defaults_are_those_of_the_configuration() -> None:
-    configuration = _configuration()
+@pytest.mark.parametrize("name", TABLES)
+def test_defaults_are_those_of_the_configuration(name: str) -> None:
+    configuration = _configuration(name)
     differing: dict[str, Any] = {}
-    for key, stated in _table_of_keys().items():
+    for key, stated in _table_of_keys(name).items():
         value = configuration[key]
         computed = isinstance(value, str) and value.startswith("$")
         if not computed and value != yaml.safe_load(stated):

@@ -100,14 +100,35 @@ def test_all_bad_settings_are_named_at_once() -> None:
         ("seed", 0, -1),
         ("fold", None, "first"),
         ("amp", False, "yes"),
-        ("attention#weight", 0.0, 1.0),
-        ("regulation#enabled", False, True),
+        ("attention#enabled", False, "yes"),
+        ("attention#weight", 1.5, -0.1),
+        ("attention#guided", True, 1),
+        ("attention#hard", True, "True"),
+        ("attention#outlined_share", 0.5, 0.51),
+        ("attention#decoy_share", 1.0, 1.1),
+        ("attention#unoutlined_weight", 0, -1),
+        ("attention#shuffled_outlines", True, 0),
+        ("regulation#enabled", True, "on"),
+        ("regulation#weight", 0.2, -0.2),
+        ("regulation#space", "image", "pixels"),
+        ("regulation#temperature", 0.1, 0),
+        ("regulation#bound", 0.05, 0.0),
+        ("regulation#warmup", 0, 0.6),
+        ("loss#logit_adjustment", 0, -1),
     ],
 )
 def test_ranges(key: str, good: object, bad: object) -> None:
     check_settings({key: good})
     with pytest.raises(UsageError, match=f"`{key}`"):
         check_settings({key: bad})
+
+
+@pytest.mark.parametrize("name", ["class_balanced_softmax", "class_balanced_sigmoid", "class_balanced_focal"])
+def test_logit_adjustment_is_for_plain_training(name: str) -> None:
+    check_settings({"loss#name": "cross_entropy", "loss#logit_adjustment": 1.0})
+    check_settings({"loss#name": name, "loss#logit_adjustment": 0.0})
+    with pytest.raises(UsageError, match="use it with `loss#name` cross_entropy alone"):
+        check_settings({"loss#name": name, "loss#logit_adjustment": 1.0})
 
 
 def test_a_pretrained_encoder_must_exist(tmp_path: Path) -> None:
@@ -149,6 +170,8 @@ def test_a_class_may_be_known_through_a_group_alone_unless_its_count_is_needed(
     assert "bacterial, viral, covid19" in caplog.text
     with pytest.raises(BadInputError, match="cross_entropy"):
         check_classes(grouped, "class_balanced_softmax")
+    with pytest.raises(BadInputError, match="no prior to adjust by: use `--loss#logit_adjustment 0`"):
+        check_classes(grouped, "cross_entropy", logit_adjustment=1.0)
     unlabelled = tuple(replace(item, label=None) for item in unspecified)
     with pytest.raises(BadInputError, match="bacterial, viral, covid19"):
         check_classes(datalist.with_sections(training=normals + unlabelled), "cross_entropy")
@@ -195,7 +218,7 @@ SETTINGS = {
     "n_folds": 5,
     "label_fraction": 1.0,
     "seed": 0,
-    "loss": {"name": "cross_entropy"},
+    "loss": {"name": "cross_entropy", "logit_adjustment": 0.0},
     "key_metric": "macro_auc",
     "pretrained_encoder": None,
 }

@@ -19,11 +19,17 @@ from monai_pneumonia.engines.publication import describe_run, predict_logits
 from monai_pneumonia.handlers import BestWeights
 from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.inference.weights import file_sha256, load_weights
+from monai_pneumonia.transforms.outline import OutlineKind
 
 METADATA = Path(__file__).parents[2] / "bundle" / "configs" / "metadata.json"
 LABELS = LabelSpace.of(("normal", "bacterial", "viral"), {"pneumonia": ("bacterial", "viral")})
 ARGUMENTS = {"backbone": "efficientnet-b0", "num_classes": 3}
-SETTINGS = {"input_size": 64, "resize_mode": "pad", "loss": {"name": "class_balanced_focal"}, "batch_size": 8}
+SETTINGS: dict[str, Any] = {
+    "input_size": 64,
+    "resize_mode": "pad",
+    "loss": {"name": "class_balanced_focal", "logit_adjustment": 0.0},
+    "batch_size": 8,
+}
 
 
 class _Pictures(Dataset[dict[str, torch.Tensor]]):
@@ -69,8 +75,10 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def _publish(bundle: Path, best: BestWeights, datalist: Datalist) -> None:
-    publish_weights(str(bundle), best, ARGUMENTS, SETTINGS, datalist, str(datalist.root / "datalist.json"), LOADER, "cpu")
+def _publish(
+    bundle: Path, best: BestWeights, datalist: Datalist, settings: dict[str, Any] = SETTINGS, loader: DataLoader[Any] = LOADER
+) -> None:
+    publish_weights(str(bundle), best, ARGUMENTS, settings, datalist, str(datalist.root / "datalist.json"), loader, "cpu")
 
 
 def test_a_published_bundle_can_be_served(bundle: Path, datalist: Datalist) -> None:
@@ -93,6 +101,42 @@ def test_a_published_bundle_can_be_served(bundle: Path, datalist: Datalist) -> N
     with torch.no_grad():
         # Half precision on disk moves a logit by little.
         torch.testing.assert_close(contents.network(pictures), reference(pictures), atol=2e-2, rtol=2e-2)
+
+
+def test_logit_adjustment_is_published_in_the_bias_alone(bundle: Path, datalist: Datalist) -> None:
+    balanced = (_item("d", label="bacterial"), _item("e", label="normal"), _item("f", label="normal"))
+    counted = datalist.with_sections(training=datalist.training + balanced)
+    published = []
+    for tau in (0.0, 1.0):
+        settings = {**SETTINGS, "loss": {"name": "cross_entropy", "logit_adjustment": tau}}
+        _publish(bundle, _best(1), counted, settings)
+        published.append(load_weights(bundle / "models" / "model.pt")[0].state_dict())
+    plain, adjusted = published
+    assert [name for name in plain if not torch.equal(plain[name], adjusted[name])] == ["head.bias"]
+    # Three normal, one bacterial, one viral; "pneumonia" counts for none.
+    priors = torch.tensor([3 / 5, 1 / 5, 1 / 5])
+    torch.testing.assert_close(adjusted["head.bias"], plain["head.bias"] - priors.log())
+
+
+class _Outlined(_Pictures):
+    """The same pictures, each with the same outline."""
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        outline = torch.zeros(1, 64, 64)
+        outline[:, 16:32, 16:32] = 1.0
+        return {**super().__getitem__(index), "outline": outline, "outline_kind": torch.tensor(int(OutlineKind.PIXEL))}
+
+
+@pytest.mark.parametrize(("weight", "fitted"), [(1.0, True), (0.0, False)])
+def test_a_supervised_attention_map_gets_its_lesion_threshold(bundle: Path, datalist: Datalist, weight: float, fitted: bool) -> None:
+    outlined = datalist.with_sections(training=(*datalist.training, _item("d", label="viral", mask="d.png", mask_kind="pixel")))
+    settings = {**SETTINGS, "attention": {"enabled": True, "weight": weight}}
+    _publish(bundle, _best(1), outlined, settings, DataLoader(_Outlined(), batch_size=2))
+    contents = read_bundle(bundle)
+    assert contents.description.attention_supervised == fitted
+    assert ("lesion_threshold" in contents.calibration.fitted_on) == fitted
+    if fitted:
+        assert "5 validation pictures with pixel outlines" in contents.calibration.fitted_on["lesion_threshold"]
 
 
 def test_licences_travel_and_patients_stay(bundle: Path, datalist: Datalist) -> None:

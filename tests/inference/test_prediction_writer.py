@@ -15,7 +15,7 @@ from test_overlay_drawing import report_of
 
 from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError, RejectedImageError, UnreadableImageError, UsageError
-from monai_pneumonia.inference import PredictionWriter, check_output, file_name_of, prediction_columns
+from monai_pneumonia.inference import Calibration, PredictionWriter, check_output, file_name_of, prediction_columns
 
 COLUMNS = [
     *("id", "image", "status", "reason", "prob_normal", "prob_ill"),
@@ -28,6 +28,7 @@ class Model:
     labels: LabelSpace = field(default_factory=lambda: LabelSpace.of(["normal", "ill"]))
     model_version: str = "0.1.0"
     weights_sha256: str = "ab" * 32
+    calibration: Calibration = field(default_factory=lambda: Calibration(lesion_threshold=0.7))
 
 
 @pytest.fixture
@@ -88,6 +89,7 @@ def test_files_of_the_contract(tmp_path: Path, picture: Path, attention: np.ndar
     content = json.loads((output / "lesions.json").read_text())
     assert content["notice"] == "Research use only, not for diagnosis."
     assert content["model"] == {"version": "0.1.0", "weights_sha256": "ab" * 32}
+    assert content["lesion_threshold"] == 0.7
     assert list(content["pictures"]) == ["first"]
     entry = content["pictures"]["first"]
     assert (entry["image"], entry["size"], entry["warnings"]) == ("in/picture.png", [60, 80], ["odd"])

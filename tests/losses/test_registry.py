@@ -49,6 +49,24 @@ def test_names_mean_what_they_say(name: str, kind: type, gamma: float | None, we
         assert loss.class_weights is None
 
 
+@pytest.mark.parametrize("name", [name for name in LOSS_NAMES if name.startswith("class_balanced")])
+def test_class_balanced_arms_are_their_plain_form_weighted_by_class(name: str) -> None:
+    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    plain = build_loss(name, [7, 7, 7, 7], gamma=1.5)
+    weights = class_balanced_weights(COUNTS, 0.99)
+    balanced = build_loss(name, COUNTS, beta=0.99, gamma=1.5)
+    expected = [float(weights[label]) * plain(logits[label : label + 1], torch.eye(4)[label : label + 1]) for label in range(4)]
+    torch.testing.assert_close(balanced(logits, torch.eye(4)), torch.stack(expected).mean())
+    # The rarest class weighs most.
+    assert int(weights.argmax()) == 3
+
+
+def test_the_sigmoid_arm_is_the_focal_arm_without_focus() -> None:
+    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(1))
+    sigmoid, focal = build_loss("class_balanced_sigmoid", COUNTS, gamma=5.0), build_loss("class_balanced_focal", COUNTS, gamma=0.0)
+    torch.testing.assert_close(sigmoid(logits, torch.eye(4)), focal(logits, torch.eye(4)))
+
+
 def test_activations_cover_every_loss() -> None:
     assert {name: output_activation(name) for name in LOSS_NAMES} == {
         "cross_entropy": "softmax",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from monai_pneumonia.errors import UsageError
-from monai_pneumonia.networks import LesionAttentionNet, LesionOutput, backbone_names, gated_mean
+from monai_pneumonia.networks import Guidance, LesionAttentionNet, LesionOutput, backbone_names, gated_mean
+from monai_pneumonia.networks.lesion_attention_net import straight_through
 
 every_backbone = pytest.mark.parametrize("backbone", backbone_names())
 every_backbone_slowly = pytest.mark.parametrize(
@@ -123,22 +125,114 @@ def test_the_head_sees_the_mean_and_the_attended_mean() -> None:
     torch.testing.assert_close(output.logits, expected)
 
 
-def test_a_gate_given_stands_in_for_the_attention() -> None:
-    network = seeded_network().eval()
-    gate = torch.zeros(2, 1, 8, 8)
-    gate[:, :, 2, 5] = 1.0
+def guided_network(**arguments: Any) -> LesionAttentionNet:
+    """In training, and yet with logits that are a function of the pictures alone."""
+    return seeded_network("efficientnet-b0", normalization="group", dropout=0.0, **arguments).train()
+
+
+def share_of(*shares: float) -> Tensor:
+    return torch.tensor(shares).view(-1, 1, 1, 1)
+
+
+def drop_nothing(network: LesionAttentionNet) -> LesionAttentionNet:
+    """EfficientNet drops connections at random while it trains."""
+    for layer in network.modules():
+        if hasattr(layer, "drop_connect_rate"):
+            layer.drop_connect_rate = 0.0
+    return network
+
+
+def expected_logits(network: LesionAttentionNet, features: Tensor, gate: Tensor) -> Tensor:
+    """The head's formula, picture by picture."""
+    rows = []
+    for picture, weight in zip(features, gate, strict=True):
+        attended = (picture * weight).flatten(1).sum(dim=1) / (weight.sum() + 1e-4)
+        rows.append(network.head(torch.cat([picture.mean(dim=(1, 2)), attended])))
+    return torch.stack(rows)
+
+
+# Outlines come on the picture's grid, 64 x 64; a cell is 8 x 8 pixels of it. A corner cell whole, the one right of it half.
+def outline_of_cells(count: int = 2) -> tuple[Tensor, Tensor]:
+    outline, cells = torch.zeros(count, 1, 64, 64), torch.zeros(count, 1, 8, 8)
+    outline[..., :8, :12] = 1.0
+    cells[..., 0, 0], cells[..., 0, 1] = 1.0, 0.5
+    return outline, cells
+
+
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (0.0, 0.0), (0.25, 0.75), (1.0, 0.0)])
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_gate_mixes_outline_and_attention(shares: tuple[float, float], hard: bool) -> None:
+    network = drop_nothing(guided_network(hard_attention=hard))
+    outline, cells = outline_of_cells()
     with torch.no_grad():
-        gated, free = network.explain(images(), gate), network.explain(images())
-        expected = network.head(torch.cat([free.features.mean(dim=(2, 3)), free.features[:, :, 2, 5] / (1 + 1e-4)], dim=1))
-    torch.testing.assert_close(gated.logits, expected)
-    assert torch.equal(gated.attention_logits, free.attention_logits)
-    assert not torch.allclose(gated.logits, free.logits)
+        output = network(images(), Guidance(outline, share_of(*shares)))
+        attention = (output.attention > 0.5).float() if hard else output.attention
+        gate = torch.stack([share * m + (1 - share) * a for share, m, a in zip(shares, cells, attention, strict=True)])
+        expected = expected_logits(network, output.features, gate)
+    torch.testing.assert_close(output.logits, expected)
 
 
-def test_a_gate_keeps_the_attention_out_of_the_class_gradient() -> None:
-    network = seeded_network().train()
-    network(images(), torch.rand(2, 1, 8, 8)).logits.sum().backward()
-    assert network.attention_head.weight.grad is None
+def test_a_share_of_zero_is_no_guidance_and_the_map_is_never_touched() -> None:
+    network = drop_nothing(guided_network())
+    outline, _ = outline_of_cells()
+    with torch.no_grad():
+        free, left = network(images()), network(images(), Guidance(outline, share_of(0.0, 0.0)))
+        gated = network(images(), Guidance(outline, share_of(1.0, 0.0)))
+    assert torch.equal(free.logits, left.logits)
+    assert torch.equal(free.attention_logits, gated.attention_logits)
+    assert not torch.allclose(free.logits[0], gated.logits[0])
+    # The neighbour of a gated picture is left to itself.
+    assert torch.equal(free.logits[1], gated.logits[1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_outline_keeps_the_class_gradient_from_the_attention_as_far_as_its_share(share: float) -> None:
+    network = guided_network()
+    outline, _ = outline_of_cells()
+    network(images(), Guidance(outline, share_of(share, share))).logits.square().sum().backward()
+    reaches = bool(network.attention_head.weight.grad.abs().sum() > 0)
+    assert reaches == (share < 1)
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_without_attention_or_in_evaluation_no_outline_is_taken() -> None:
+    outline, _ = outline_of_cells()
+    guidance = Guidance(outline, share_of(1.0, 1.0))
+    with pytest.raises(ValueError, match="in training alone"):
+        guided_network().eval()(images(), guidance)
+    with pytest.raises(ValueError, match="a network with attention"):
+        guided_network(attention=False)(images(), guidance)
+
+
+# Logits 2 and -1 are attentions .88 and .27: gates 1 and 0, with the gradient s (1 - s) of the sigmoid.
+def test_straight_through_closed_form() -> None:
+    logits = torch.tensor([2.0, -1.0], requires_grad=True)
+    gate = straight_through(logits.sigmoid())
+    gate.sum().backward()
+    assert gate.tolist() == [1.0, 0.0]
+    sigmoid = logits.detach().sigmoid()
+    torch.testing.assert_close(logits.grad, sigmoid * (1 - sigmoid))
+
+
+def test_hard_attention_gates_by_zero_or_one_and_still_learns() -> None:
+    network = guided_network(hard_attention=True)
+    output = network(images())
+    output.logits.square().sum().backward()
+    assert network.attention_head.weight.grad.abs().sum() > 0
+    assert ((output.attention > 0) & (output.attention < 1)).all()
+    network.eval()
+    with torch.no_grad():
+        explained = network.explain(images())
+        expected = expected_logits(network, explained.features, (explained.attention > 0.5).float())
+    torch.testing.assert_close(explained.logits, expected)
+
+
+def test_the_levels_are_the_halves_of_the_features() -> None:
+    with torch.no_grad():
+        output = seeded_network(feature_channels=65).eval().explain(images())
+    fine, deep = output.levels
+    assert (fine.shape[1], deep.shape[1]) == (32, 33)
+    assert torch.equal(torch.cat([fine, deep], dim=1), output.features)
 
 
 # Features 1, 2, 3, 4 under the gate 0, 1, 1, 2: (2 + 3 + 8) / 4 = 13 / 4.

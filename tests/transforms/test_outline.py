@@ -17,7 +17,7 @@ from PIL import Image
 from monai_pneumonia.data.datalist import MASK_KINDS
 from monai_pneumonia.errors import BadInputError, UsageError
 from monai_pneumonia.transforms.network_input import network_input, network_input_transforms, to_original_grid
-from monai_pneumonia.transforms.outline import LesionOutlined, OutlineKind, box_coverage
+from monai_pneumonia.transforms.outline import LesionOutlined, OutlineKind, box_coverage, drawn_outline
 
 MODES = ("stretch", "pad")
 
@@ -47,6 +47,20 @@ def test_a_pixel_mask_is_averaged_over_cells(tmp_path: Path) -> None:
     torch.testing.assert_close(item["outline"].as_tensor(), expected)
     assert float(item["has_outline"]) == 1
     assert int(item["outline_kind"]) == OutlineKind.PIXEL
+
+
+def test_what_was_drawn_on_the_pictures_own_grid(tmp_path: Path) -> None:
+    mask = np.zeros((4, 6), np.uint8)
+    mask[1, 2:5] = 255
+    file = _mask(tmp_path, mask)
+    np.testing.assert_array_equal(drawn_outline({"id": "a", "mask": file, "mask_kind": "pixel"}, (4, 6)), mask / 255)
+    # The box covers half of column 3.
+    boxed = drawn_outline({"id": "a", "boxes": ((2.0, 1.0, 1.5, 1.0),), "mask_kind": "box"}, (4, 6))
+    assert (boxed[1, 2], boxed[1, 3], boxed.sum()) == (1, 0.5, 1.5)
+    for kind in ("empty", "unknown"):
+        assert not drawn_outline({"id": "a", "mask": file, "mask_kind": kind}, (4, 6)).any()
+    with pytest.raises(BadInputError, match=r"item 'a'.* 4 x 6 pixels, the picture 6 x 4"):
+        drawn_outline({"id": "a", "mask": file, "mask_kind": "pixel"}, (6, 4))
 
 
 def test_a_box_is_averaged_over_cells() -> None:
