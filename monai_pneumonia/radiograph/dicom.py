@@ -20,7 +20,7 @@ MODALITIES = ("CR", "DX", "RG")
 _CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
 _DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
 _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
-_RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
+RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
 _REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation")
@@ -75,7 +75,7 @@ def _check_object(path: Path, dataset: Dataset) -> None:
         raise RejectedImageError(f"{path}: {frames} frames: {_REMEDY}")
     if not dataset.get("PixelData"):
         raise UnreadableImageError(f"{path}: holds no pixels, or was cut short: {_REMEDY}, whole")
-    if not modality and sop_class not in _RADIOGRAPHY_CLASSES:
+    if not modality and sop_class not in RADIOGRAPHY_CLASSES:
         raise RejectedImageError(f"{path}: states no modality and is of class '{quoted_uid(sop_class)}', not CR or DX: {_REMEDY}")
     missing = [keyword for keyword in _REQUIRED if dataset.get(keyword) is None]
     if missing:

@@ -6,10 +6,13 @@ whose warnings quote every value that breaks a rule, converts the values without
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom import config
@@ -49,15 +52,16 @@ _MODALITIES = frozenset(
     )
 )
 
-_validation_lock = threading.Lock()
+_validation_lock = threading.RLock()
 
 
-def read_tags(path: Path, has_preamble: bool) -> Dataset:
+def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None) -> Dataset:
     """Reads the tags and converts all their values, silently.
 
     Args:
         path: the file.
         has_preamble: False for files that begin with their first tag.
+        tags: keywords of the tags to read; None reads those that a radiograph's pixels need.
 
     Returns:
         the data set; its file meta information states a transfer syntax in any case.
@@ -65,8 +69,9 @@ def read_tags(path: Path, has_preamble: bool) -> Dataset:
     Raises:
         Exception: whatever pydicom raises; its text may quote the file.
     """
-    with _without_value_validation():
-        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=[*_TAGS, *OVERLAY_BIT_POSITIONS])
+    with unchecked_values():
+        wanted: list[Any] = [*_TAGS, *OVERLAY_BIT_POSITIONS] if tags is None else list(tags)
+        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=wanted, stop_before_pixels="PixelData" not in wanted)
         if not hasattr(dataset, "file_meta"):
             dataset.file_meta = FileMetaDataset()
         for _ in (*dataset.file_meta, *dataset.iterall()):
@@ -77,15 +82,25 @@ def read_tags(path: Path, has_preamble: bool) -> Dataset:
 
 
 @contextmanager
-def _without_value_validation() -> Iterator[None]:
-    """Switches off what pydicom says of odd values; the switch is global, hence the lock."""
-    with _validation_lock:
-        mode = config.settings.reading_validation_mode
-        config.settings.reading_validation_mode = config.IGNORE
+def unchecked_values() -> Iterator[None]:
+    """Reads and writes values as they are, and keeps pydicom and highdicom from saying what is odd about them.
+
+    They quote such values in warnings and in their logs. The switches are global, hence the lock.
+    """
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    with _validation_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
+        levels = [logger.level for logger in loggers]
+        config.settings.reading_validation_mode = config.settings.writing_validation_mode = config.IGNORE
         try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)
             yield
         finally:
-            config.settings.reading_validation_mode = mode
+            config.settings.reading_validation_mode, config.settings.writing_validation_mode = modes
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _syntax_found(dataset: Dataset) -> UID:

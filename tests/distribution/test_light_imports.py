@@ -16,7 +16,7 @@ from typer.main import get_command
 from monai_pneumonia.cli import app
 
 PACKAGE = Path(__file__).parents[2] / "monai_pneumonia"
-LIGHT = ("radiograph", "data", "transforms", "networks", "losses", "metrics", "inference")
+LIGHT = ("radiograph", "data", "transforms", "networks", "losses", "metrics", "inference", "dicom")
 HEAVY = ("torch", "monai", "ignite", "matplotlib", "pandas", "sklearn", "itk", "mlflow", "tensorboard")
 MOST_HELP_SECONDS = 3.0
 
