@@ -57,7 +57,7 @@ class OutlineGuide:
         """
         images, candidates = prepare_lesion_batch(batchdata, device, non_blocking, **kwargs)
         if "outline" in batchdata:
-            options = {"device": device, "non_blocking": non_blocking}
+            options: dict[str, Any] = {"device": device, "non_blocking": non_blocking}
             outline = torch.as_tensor(batchdata["outline"]).as_subclass(torch.Tensor).to(**options)
             kind = torch.as_tensor(batchdata["outline_kind"]).as_subclass(torch.Tensor).to(**options)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ class ImageRegulation:
         return loss
 
     def _levels(self, images: Tensor) -> list[Tensor]:
-        network: LesionAttentionNet = getattr(self.network, "module", self.network)
+        network = cast(LesionAttentionNet, getattr(self.network, "module", self.network))
         training = network.training
         network.eval()
         try:

@@ -47,7 +47,7 @@ class RepeatableTrainer(SupervisedTrainer):
         epoch = self.state.epoch
         loader = self.data_loader
         for part in (getattr(loader, name, None) for name in ("dataset", "sampler", "batch_sampler")):
-            if hasattr(part, "set_epoch"):
+            if part is not None and hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         for part in (self.prepare_batch, self.loss_function):
             if hasattr(part, "set_progress"):

@@ -44,4 +44,5 @@ class TrainingInferer(SimpleInferer):
             return super().__call__(inputs, network, *args, **kwargs)
         with torch.autocast("cpu", torch.bfloat16):
             output = super().__call__(inputs, network, *args, **kwargs)
-        return LesionOutput(*(None if value is None else value.float() for value in output))
+        values: list[Any] = [None if value is None else value.float() for value in output]
+        return LesionOutput(*values)

@@ -48,7 +48,8 @@ class AttentionSupervisionLoss(_Loss):
             target: of the same batch; its outlines are averaged over the cells of the map.
         """
         logits = attention_logits.float()
-        outline = functional.adaptive_avg_pool2d(target.outline.float(), logits.shape[-2:])
+        height, width = logits.shape[-2:]
+        outline = functional.adaptive_avg_pool2d(target.outline.float(), (height, width))
         ill, well = target.says_pneumonia(self.negative_index)
         drawn = target.has_outline
         unread = target.kind == OutlineKind.UNKNOWN

@@ -60,4 +60,5 @@ def _distance(features: Tensor, reference: Tensor) -> Tensor:
     scale = features.shape[1] ** 0.5
     first = functional.normalize(features.float(), dim=1, eps=1e-6) * scale
     second = functional.normalize(reference.detach().float(), dim=1, eps=1e-6) * scale
-    return (first - second).abs().mean(dim=1)
+    distance: Tensor = (first - second).abs().mean(dim=1)
+    return distance

@@ -116,5 +116,6 @@ class LesionLoss(nn.Module):
 
 def outline_on_grid(target: LesionTarget, grid: Sequence[int]) -> Tensor:
     """The outlines of a batch, averaged over the cells of a grid h x w: [B, 1, h, w] in [0, 1]; zero where none is known."""
-    outline = functional.adaptive_avg_pool2d(target.outline.float(), tuple(grid))
+    height, width = grid
+    outline = functional.adaptive_avg_pool2d(target.outline.float(), (height, width))
     return outline * target.has_outline.float().view(-1, 1, 1, 1)

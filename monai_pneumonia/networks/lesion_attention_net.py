@@ -149,7 +149,8 @@ class LesionAttentionNet(nn.Module):
             attention = straight_through(attention)
         if guidance is None:
             return attention
-        outline = functional.adaptive_avg_pool2d(guidance.outline.to(attention.dtype), attention.shape[-2:])
+        height, width = attention.shape[-2:]
+        outline = functional.adaptive_avg_pool2d(guidance.outline.to(attention.dtype), (height, width))
         share = guidance.share.to(attention.dtype)
         return share * outline + (1 - share) * attention
 
