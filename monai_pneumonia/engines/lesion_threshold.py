@@ -49,7 +49,7 @@ def fit_lesion_threshold(
     for kind, found in dices.items():
         if len(found) >= FEWEST_PICTURES:
             means = torch.stack(found).mean(dim=0)
-            best = float(_THRESHOLDS[int(means.argmax())])
+            best = round(float(_THRESHOLDS[int(means.argmax())]), 2)
             return (
                 best,
                 f"largest mean Dice, {float(means.max()):.3f}, over {len(found)} validation pictures with {kind.name.lower()} outlines",
