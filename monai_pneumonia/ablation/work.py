@@ -134,8 +134,9 @@ def _run_stages(place: Place, folder: JobFolder, job: Job) -> None:
         start = time.monotonic()
         predict_splits(place, folder, job)
         result["prediction_seconds"] = round(time.monotonic() - start, 1)
-    _clear(place, folder, job)
+    # In this order: killed in between, a job that was cleared first would be trained and could never be predicted.
     folder.finish(result)
+    _clear(place, folder, job)
 
 
 def bundle_arguments(place: Place, folder: JobFolder, job: Job) -> list[str]:

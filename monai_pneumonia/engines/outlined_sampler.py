@@ -27,7 +27,7 @@ class OutlinedSampler(Sampler[int]):
         rank: of this process.
 
     Raises:
-        ValueError: the share is out of range, or there is nothing to sample.
+        ValueError: the share is out of range, or there are fewer items than processes.
     """
 
     def __init__(
@@ -35,6 +35,8 @@ class OutlinedSampler(Sampler[int]):
     ) -> None:
         if not 0 <= share <= 0.5 or not mask_kinds:
             raise ValueError(f"share must lie in [0, 0.5] and there must be items, got {share} and {len(mask_kinds)} items")
+        if len(mask_kinds) < num_replicas:
+            raise ValueError(f"{num_replicas} processes cannot share {len(mask_kinds)} items")
         kinds = np.array([_EMPTY if kind == "empty" else _UNREAD if kind == "unknown" else _OUTLINED for kind in mask_kinds])
         self.pools = [np.flatnonzero(kinds == kind) for kind in (_OUTLINED, _EMPTY, _UNREAD)]
         self.batch_size = min(batch_size, len(kinds) - len(kinds) % num_replicas)

@@ -299,6 +299,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
     faults = []
     if settings.get("loss#logit_adjustment") and settings.get("loss#name") != "cross_entropy":
         faults.append("`loss#logit_adjustment` corrects plain training: use it with `loss#name` cross_entropy alone")
+    if settings.get("cpu_amp") and settings.get("regulation#enabled") and settings.get("regulation#space") == "image":
+        faults.append("`cpu_amp` would compare features of two precisions: switch it off with `regulation#space` image")
     return faults
 
 

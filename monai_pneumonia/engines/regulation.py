@@ -19,6 +19,9 @@ REGULATION_SPACES = ("features", "image")
 class FeatureRegulation:
     """:class:`FeatureRegulationLoss` over a network's output: where it attends against the lesion and the rest of the lungs.
 
+    The mean is over the outlined pictures of this process: where processes hold unequal numbers of them, their pictures weigh
+    unequally. :class:`OutlinedSampler` gives each process its part of them.
+
     Args:
         temperature: of the loss.
     """

@@ -68,9 +68,11 @@ class WeightsDescription:
     @property
     def attention_supervised(self) -> bool:
         """Whether lesion outlines trained the attention map; without them it shows where the network looked, not how far lesions reach."""
-        weight = float(self.training.get("settings", {}).get("attention#weight") or 0.0)
-        outlines = self.training.get("outlines", {})
-        return weight > 0.0 and any(outlines.get(kind, 0) > 0 for kind in ("pixel", "box"))
+        settings, outlines = self.training.get("settings", {}), self.training.get("outlines", {})
+        weight = float(settings.get("attention#weight") or 0.0) if settings.get("attention#enabled", True) else 0.0
+        return (
+            weight > 0.0 and not settings.get("attention#shuffled_outlines") and any(outlines.get(kind, 0) > 0 for kind in ("pixel", "box"))
+        )
 
     @property
     def labels(self) -> LabelSpace:

@@ -55,11 +55,13 @@ class FeatureRegulationLoss(_Loss):
         usable = valid.any(dim=1)
         if not bool(usable.any()):
             return attention.sum() * 0.0
-        losses = [
-            self._contrast(level[usable].float(), attention[usable].float(), outline[usable].float(), regions[usable], valid[usable])
-            for level in levels
-        ]
-        return torch.stack(losses).mean()
+        # Under autocast matrix products would be half precision, whatever the precision of what they multiply.
+        with torch.autocast(attention.device.type, enabled=False):
+            losses = [
+                self._contrast(level[usable].float(), attention[usable].float(), outline[usable].float(), regions[usable], valid[usable])
+                for level in levels
+            ]
+            return torch.stack(losses).mean()
 
     def _contrast(self, features: Tensor, attention: Tensor, outline: Tensor, regions: Tensor, valid: Tensor) -> Tensor:
         attended = functional.normalize(pooled_features(features, attention)[:, 0], dim=1, eps=_EPSILON)

@@ -141,3 +141,8 @@ def test_a_loader_cuts_the_order_into_those_batches() -> None:
 def test_what_cannot_be_sampled_raises(kinds: list[str], share: float) -> None:
     with pytest.raises(ValueError, match="share must lie"):
         OutlinedSampler(kinds, 4, share)
+
+
+def test_more_processes_than_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 processes cannot share 1 items"):
+        OutlinedSampler(["pixel"], 2, 0.5, num_replicas=2)

@@ -126,3 +126,19 @@ def test_a_missing_damaged_or_foreign_file_is_named(tmp_path: Path, weights: Pat
 def test_a_description_that_cannot_be_is_refused_when_made(values: dict) -> None:
     with pytest.raises((ValueError, PneumoniaError)):
         tiny_description(**values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "outlines", "supervised"),
+    [
+        ({"attention#weight": 1.0}, {"pixel": 3, "unknown": 9}, True),
+        ({"attention#weight": 1.0}, {"box": 1}, True),
+        ({"attention#weight": 1.0}, {"empty": 4, "unknown": 9}, False),
+        ({"attention#weight": 0.0}, {"pixel": 3}, False),
+        ({"attention#weight": 1.0, "attention#enabled": False}, {"pixel": 3}, False),
+        ({"attention#weight": 1.0, "attention#shuffled_outlines": True}, {"pixel": 3}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_map_counts_as_supervised_where_true_outlines_trained_it(settings: dict, outlines: dict, supervised: bool) -> None:
+    assert tiny_description(training={"settings": settings, "outlines": outlines}).attention_supervised is supervised

@@ -179,3 +179,13 @@ def test_wrong_shapes_raise(shapes: tuple[tuple[int, ...], ...]) -> None:
 def test_a_temperature_that_cannot_be_raises(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature"):
         FeatureRegulationLoss(temperature)
+
+
+def test_under_autocast_the_loss_is_that_of_single_precision() -> None:
+    generator = torch.Generator().manual_seed(3)
+    levels = [torch.randn(2, 6, 8, 8, generator=generator) for _ in range(2)]
+    attention, outline = torch.rand(2, 1, 8, 8, generator=generator), torch.zeros(2, 1, 8, 8)
+    outline[:, :, 3:5, 1:3] = 1.0
+    expected = FeatureRegulationLoss()(levels, attention, outline)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(FeatureRegulationLoss()(levels, attention, outline), expected)
