@@ -80,23 +80,24 @@ class ContrastivePretrainer(RepeatableTrainer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"prepare_batch": prepare_contrastive_batch, **kwargs})
         self._keys: list[tuple[Tensor, Tensor]] = []
+        self._stepped = False
+        # Of the optimiser and not of the iteration: neither accumulation nor a step that the gradient scaler drops counts.
+        self.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *_: Any) -> None:
+        self._stepped = True
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, Tensor]) -> list[dict[str, Any]]:
+        self._stepped = False
         outputs = super()._iteration(engine, batchdata)
         network = plain_network(self.network)
         if isinstance(network, MoCoNet):
             self._keys.append((gather_rows(outputs[0][CommonKeys.PRED].keys), gather_rows(outputs[0][CommonKeys.LABEL])))
-            if self._has_stepped():
+            if self._stepped:
                 keys, patients = (torch.cat(parts) for parts in zip(*self._keys, strict=True))
                 self._keys.clear()
                 network.step_completed(keys, patients)
         return outputs
-
-    def _has_stepped(self) -> bool:
-        """Whether this iteration was the last of its accumulation, as MONAI's trainer counts."""
-        length = self.state.epoch_length
-        done = self.state.iteration if length is None else (self.state.iteration - 1) % length + 1
-        return bool(done % self.accumulation_steps == 0 or done == length)
 
 
 def plain_network(network: nn.Module) -> nn.Module:
