@@ -17,7 +17,8 @@ TRAINING = "training"
 PRETRAINING = "pretraining"
 HASH_LENGTH = 12
 # What a result depends on; pages, figures and the command line are none of it.
-_RESULT_PACKAGES = ("radiograph", "data", "transforms", "networks", "losses", "metrics", "inference", "handlers", "engines")
+_RESULT_PACKAGES = ("radiograph", "data", "transforms", "networks", "losses", "metrics", "inference", "evaluation", "handlers", "engines")
+_RESULT_MODULES = ("ablation/localization.py", "ablation/work.py")
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,10 @@ def _file_sizes(datalist: Datalist) -> Iterator[tuple[str, int]]:
 def hash_code(bundle: Path) -> str:
     """The version and a hash of the sources that results depend on and of the bundle's configurations."""
     package = Path(__file__).parents[1]
-    files = [file for name in _RESULT_PACKAGES for file in sorted((package / name).rglob("*.py"))]
-    files += [file for file in sorted((bundle / "configs").iterdir()) if file.suffix in (".yaml", ".json")]
+    sources = [file for name in _RESULT_PACKAGES for file in sorted((package / name).rglob("*.py"))]
+    named = [(file.relative_to(package).as_posix(), file) for file in (*sources, *(package / name for name in _RESULT_MODULES))]
+    named += [(f"configs/{file.name}", file) for file in sorted((bundle / "configs").iterdir()) if file.suffix in (".yaml", ".json")]
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for name, file in named:
+        digest.update(name.encode() + b"\0" + file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:HASH_LENGTH]}"

@@ -20,15 +20,16 @@ class OutlineGuide:
 
     The gate of an outlined picture is G = r M + (1 - r) A, and r falls from 1 to 0 linearly over the first part of the
     training: it ends as inference works. A share of the pictures without an outline is gated by that of another picture
-    of the batch, so that having been gated predicts nothing: outlines come from some hospitals alone, and with them the
-    class.
+    of the batch, so that having been gated predicts little: outlines come from some hospitals alone, and with them the
+    class. With a share of 1 it predicts nothing, but then the class teaches the map nothing either while r is 1.
 
     Args:
         guided: whether outlines gate at all.
         until: share of the training after which r is zero.
         decoy_share: share of the pictures without outline that are gated by another's, in [0, 1].
         shuffled: every outline goes to another outlined picture of the batch: a control, in which what outlines teach
-            about lesions must vanish. A picture alone with its outline loses it.
+            about the place of a lesion must vanish; where lungs are, and which pictures are empty, they still teach. A
+            picture alone with its outline loses it.
 
     Raises:
         ValueError: a share is out of range.

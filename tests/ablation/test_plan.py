@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monai_pneumonia.ablation import plan
 from monai_pneumonia.ablation.plan import Job, config_hash, hash_code, hash_data, plan_jobs
 from monai_pneumonia.ablation.study import parse_study
 from monai_pneumonia.errors import BadInputError
@@ -128,3 +130,14 @@ def test_code_is_hashed_with_the_bundles_configurations(tmp_path: Path) -> None:
     (tmp_path / "configs" / "train.yaml").write_text("a: 2")
     assert hash_code(tmp_path) != before
     assert hash_code(BUNDLE).startswith("0.")
+
+
+@pytest.mark.parametrize("source", ["evaluation/localizing.py", "ablation/localization.py", "losses/spot.py"])
+def test_code_that_makes_results_is_hashed(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "monai_pneumonia"
+    shutil.copytree(Path(plan.__file__).parents[1], package)
+    monkeypatch.setattr(plan, "__file__", str(package / "ablation" / "plan.py"))
+    before = hash_code(BUNDLE)
+    with (package / source).open("a") as stream:
+        stream.write("# changed\n")
+    assert hash_code(BUNDLE) != before

@@ -98,8 +98,9 @@ def test_the_plain_arm_always_comes_along(study_values: dict[str, Any]) -> None:
 def test_the_shipped_study_has_the_arms_of_the_method() -> None:
     study = load_study(DEFAULT_STUDY)
     parts = {"class_balanced", "pretraining", "attention", "regulation"}
-    controls = {"sampler", "shuffled", "logit_adjustment"}
-    assert set(study.arms) == {"plain", "full", *parts, *(f"full_minus_{part}" for part in parts), *controls}
+    controls = {"sampler", "sampler_attention", "shuffled", "logit_adjustment"}
+    forms = {"class_balanced_sigmoid", "class_balanced_focal"}
+    assert set(study.arms) == {"plain", "full", *parts, *forms, *(f"full_minus_{part}" for part in parts), *controls}
     assert study.n_folds == 5
     assert {name for name, arm in study.arms.items() if 0.1 in arm.label_fractions} >= {"plain", "pretraining", "full"}
     full = study.arms["full"]
