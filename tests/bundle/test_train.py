@@ -88,7 +88,7 @@ def test_a_checkpoint_of_other_settings_is_refused(trained_bundle: Path, trainin
     ("options", "told"),
     [
         (("--max_epoch", "3"), "did you mean `max_epochs`"),
-        (("--backbone", "resnet19"), "`backbone` must be one of resnet18"),
+        (("--backbone", "resnet19"), "`backbone` must be one of resnet10"),
     ],
 )
 def test_a_wrong_override_ends_the_process_with_one_line(bundle: Path, phantom_datalist: Path, options: tuple[str, str], told: str) -> None:
