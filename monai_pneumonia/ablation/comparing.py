@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from monai_pneumonia.ablation.csv_file import number_cell, write_csv
 from monai_pneumonia.ablation.localization import ATTENTION, GRADCAMPP
 from monai_pneumonia.ablation.measuring import ALL_SOURCES, MapTable, Result, localization_key, metric_keys
 from monai_pneumonia.ablation.statistics import Difference, Measurable, Pair, PatientDraws, paired_differences
@@ -210,14 +211,11 @@ def _map_pair(own: MapTable, other: MapTable, kind: str) -> Pair:
 
 def write_differences(rows: Iterable[ComparedRow], file: Path) -> None:
     """Writes differences.csv, whole or not at all; a value that is not defined is empty."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            found = asdict(row.difference)
-            numbers = [found[key] for key in ("arm", "reference", "difference", "low", "high")]
-            written = ["" if number is None else format(number, ".9g") for number in numbers]
-            where = (row.arm, row.reference, f"{row.label_fraction:g}", row.split, row.source, row.metric)
-            writer.writerow([*where, *written, found["folds"], found["n"], found["patients"]])
-    unfinished.replace(file)
+    write_csv(file, COLUMNS, map(_cells, rows))
+
+
+def _cells(row: ComparedRow) -> list[Any]:
+    found = asdict(row.difference)
+    where = (row.arm, row.reference, f"{row.label_fraction:g}", row.split, row.source, row.metric)
+    numbers = (number_cell(found[key]) for key in ("arm", "reference", "difference", "low", "high"))
+    return [*where, *numbers, found["folds"], found["n"], found["patients"]]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_pneumonia.ablation.csv_file import number_cell, write_csv
 from monai_pneumonia.data.datalist import Datalist, DatalistItem
 from monai_pneumonia.errors import NothingToAnalyseError
 from monai_pneumonia.evaluation.localizing import OUTLINED_KINDS, Threshold, best_thresholds, locate
@@ -69,12 +70,7 @@ class Localizer:
 
     def write(self, file: Path) -> None:
         """Writes what was measured since the last file; only the header where no picture was."""
-        unfinished = file.with_name(file.name + ".unfinished")
-        with unfinished.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows((*row[:-1], format(row[-1], ".9g")) for row in self._rows)
-        unfinished.replace(file)
+        write_csv(file, COLUMNS, ((*row[:-1], number_cell(row[-1])) for row in self._rows))
         self._rows.clear()
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from monai_pneumonia.ablation.csv_file import number_cell, write_csv
 from monai_pneumonia.ablation.localization import ATTENTION, read_localization
 from monai_pneumonia.ablation.plan import TRAINING, Job
 from monai_pneumonia.ablation.queue import JobFolder
@@ -206,15 +207,9 @@ def _map_rows(result: Result, source: str) -> Iterator[Row]:
 
 def write_rows(rows: Iterable[Row], file: Path) -> None:
     """Writes ablation.csv, whole or not at all; a value that is not defined is empty."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            values = {
-                **vars(row),
-                "value": "" if row.value is None else format(row.value, ".9g"),
-                "label_fraction": f"{row.label_fraction:g}",
-            }
-            writer.writerow([values[column] for column in COLUMNS])
-    unfinished.replace(file)
+    write_csv(file, COLUMNS, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[Any]:
+    values = {**vars(row), "value": number_cell(row.value), "label_fraction": f"{row.label_fraction:g}"}
+    return [values[column] for column in COLUMNS]

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from monai_pneumonia.errors import BadInputError
-from monai_pneumonia.metrics.bootstrap import DEFAULT_CONFIDENCE, DEFAULT_RESAMPLES, MINIMUM_DEFINED
+from monai_pneumonia.metrics.bootstrap import DEFAULT_CONFIDENCE, DEFAULT_RESAMPLES, draw_patients, percentile_interval
 from monai_pneumonia.metrics.weighted import Floats
 
 
@@ -87,9 +87,8 @@ class PatientDraws:
         counts = []
         for stratum in strata:
             members = sorted(set(stratum))
-            drawn = generator.integers(len(members), size=(resamples, len(members))) if members else np.zeros((resamples, 0), dtype=int)
-            shifted = drawn + len(members) * np.arange(resamples)[:, np.newaxis]
-            counts.append(np.bincount(shifted.ravel(), minlength=resamples * len(members)).reshape(resamples, len(members)))
+            if members:
+                counts.append(draw_patients(generator, len(members), resamples))
             names += members
         if len(set(names)) < len(names):
             raise BadInputError("a patient is in two of the strata that are resampled apart: folds must be patient-wise")
@@ -127,7 +126,9 @@ def paired_differences(
             differences[metric] = Difference(None, None, None, None, None, 0, items, 0)
             continue
         own, other = float(arm[defined, 0].mean()), float(reference[defined, 0].mean())
-        low, high = _interval(_mean_of_defined(drawn[metric][0] - drawn[metric][1]), confidence) if len(everyone) > 1 else (None, None)
+        low, high = (
+            percentile_interval(_mean_of_defined(drawn[metric][0] - drawn[metric][1]), confidence) if len(everyone) > 1 else (None, None)
+        )
         patients = {name for pair, keep in zip(pairs, defined, strict=True) if keep for name in pair.patients}
         differences[metric] = Difference(own, other, own - other, low, high, folds, items, len(patients))
     return differences
@@ -151,12 +152,3 @@ def _mean_of_defined(values: Floats) -> Floats:
     count = defined.sum(axis=0)
     total = np.where(defined, values, 0.0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _interval(values: Floats, confidence: float) -> tuple[float | None, float | None]:
-    defined = values[np.isfinite(values)]
-    if not len(defined) or len(defined) < MINIMUM_DEFINED * len(values):
-        return None, None
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return float(low), float(high)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from monai_pneumonia.dicom.algorithm import Algorithm
 from monai_pneumonia.dicom.common import CAPTURE, REPORT, SEGMENTATION, ResultContext
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import mended_header, read_header
-from monai_pneumonia.errors import OutputNotWritableError, UsageError
+from monai_pneumonia.errors import UsageError
+from monai_pneumonia.inference.predictions import written_to
 from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, LesionReport
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
 from monai_pneumonia.radiograph.dicom_tags import unchecked_values
@@ -135,7 +136,7 @@ def _build(context: ResultContext, radiograph: Radiograph) -> dict[str, Dataset]
 
 def _write_all(results: Mapping[str, Dataset], context: ResultContext, folder: Path) -> dict[str, Path]:
     names = {kind: context.identifiers.file_name(kind) for kind in (SEGMENTATION, CAPTURE, REPORT)}
-    with _written_to(folder):
+    with written_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         # The same name each time: a run that was killed leaves nothing that the next one does not take away.
         unfinished = folder / f"{UNFINISHED_PREFIX}{hashed(context.identifiers.source_uid)}"
@@ -169,14 +170,3 @@ def _save(result: Dataset, file: Path) -> None:
             result.save_as(stream, write_like_original=False)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-@contextmanager
-def _written_to(folder: Path) -> Iterator[None]:
-    """Names the output in errors of the file system."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputNotWritableError(
-            f"cannot write results to {folder} ({error.strerror or error}): give a folder that can be written, with enough space"
-        ) from error

@@ -11,6 +11,7 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
+from monai_pneumonia.engines.distributed import plain_network
 from monai_pneumonia.engines.repeatable_trainer import RepeatableTrainer
 from monai_pneumonia.errors import UsageError
 from monai_pneumonia.losses.gathering import gather_rows
@@ -98,10 +99,3 @@ class ContrastivePretrainer(RepeatableTrainer):
                 self._keys.clear()
                 network.step_completed(keys, patients)
         return outputs
-
-
-def plain_network(network: nn.Module) -> nn.Module:
-    """The network itself under DistributedDataParallel and ``torch.compile``."""
-    for name in ("_orig_mod", "module", "_orig_mod"):
-        network = getattr(network, name, network)
-    return network

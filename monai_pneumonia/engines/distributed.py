@@ -52,3 +52,10 @@ def distribute(network: nn.Module, device: torch.device | str) -> DistributedDat
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return DistributedDataParallel(network.to(device), device_ids=[device] if device.type == "cuda" else None)
+
+
+def plain_network(network: nn.Module) -> nn.Module:
+    """The network itself under DistributedDataParallel and ``torch.compile``."""
+    for name in ("_orig_mod", "module", "_orig_mod"):
+        network = getattr(network, name, network)
+    return network

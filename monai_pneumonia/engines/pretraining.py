@@ -18,7 +18,7 @@ from monai_pneumonia.data.records import section_records
 from monai_pneumonia.engines.contrastive_pretrainer import PATIENT_KEY
 from monai_pneumonia.engines.encoder_data import check_training_only, training_sha256
 from monai_pneumonia.engines.faults import one_line_errors
-from monai_pneumonia.engines.publication import describe_run, licence_note
+from monai_pneumonia.engines.publication import describe_run, provenance_lines
 from monai_pneumonia.engines.training import ENCODER_KEY
 from monai_pneumonia.errors import UsageError
 from monai_pneumonia.inference.weights import DESCRIPTION_KEY, compact_parameters
@@ -160,14 +160,6 @@ def encoder_notice(description: Mapping[str, Any]) -> str:
         f"{RESEARCH_USE_ONLY} {description['backbone']} by {description['method']}, {description['epochs']} epochs, no labels.",
         "",
         f"Pre-trained on the training section of '{description['datalist']}' ({description['items']['training']} pictures).",
-        licence_note(description["licenses"]),
-        "",
-        "| source | pictures |",
-        "|---|---|",
-        *(f"| {source} | {count} |" for source, count in sorted(description["sources"].items())),
-        "",
-        "| licence | pictures |",
-        "|---|---|",
-        *(f"| {license_name} | {count} |" for license_name, count in sorted(description["licenses"].items())),
+        *provenance_lines(description),
     ]
     return "\n".join(lines) + "\n"

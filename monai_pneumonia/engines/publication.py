@@ -165,17 +165,28 @@ def data_notice(description: WeightsDescription) -> str:
         f"{RESEARCH_USE_ONLY} Version {description.model_version}; classes {', '.join(description.classes)}.",
         "",
         f"Trained on the training section of '{training['datalist']}' ({training['items']['training']} pictures).",
-        licence_note(training["licenses"]),
+        *provenance_lines(training),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def provenance_lines(provenance: Mapping[str, Any]) -> list[str]:
+    """What the licences of training pictures mean, and tables of where these come from, as Markdown.
+
+    Args:
+        provenance: ``sources`` and ``licenses``, each name to number of pictures.
+    """
+    return [
+        licence_note(provenance["licenses"]),
         "",
         "| source | pictures |",
         "|---|---|",
-        *(f"| {source} | {count} |" for source, count in sorted(training["sources"].items())),
+        *(f"| {source} | {count} |" for source, count in sorted(provenance["sources"].items())),
         "",
         "| licence | pictures |",
         "|---|---|",
-        *(f"| {license_name} | {count} |" for license_name, count in sorted(training["licenses"].items())),
+        *(f"| {license_name} | {count} |" for license_name, count in sorted(provenance["licenses"].items())),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def licence_note(licenses: Mapping[str, int]) -> str:

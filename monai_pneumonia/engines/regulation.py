@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monai_pneumonia.engines.distributed import plain_network
 from monai_pneumonia.losses import ContrastiveRatioLoss, FeatureRegulationLoss, LesionTarget
-from monai_pneumonia.losses.lesion_loss import HasLesionOutput, outline_on_grid
+from monai_pneumonia.losses.lesion_loss import HasLesionOutput
 from monai_pneumonia.networks import LesionAttentionNet
 
 REGULATION_SPACES = ("features", "image")
@@ -34,7 +35,7 @@ class FeatureRegulation:
         attention = output.attention
         if attention is None:
             raise ValueError("regulation of features needs a network with attention")
-        loss: Tensor = self.loss(output.levels, attention, outline_on_grid(target, attention.shape[-2:]))
+        loss: Tensor = self.loss(output.levels, attention, target.outline_on(attention.shape[-2:]))
         return loss
 
 
@@ -68,7 +69,7 @@ class ImageRegulation:
         return loss
 
     def _levels(self, images: Tensor) -> list[Tensor]:
-        network = cast(LesionAttentionNet, getattr(self.network, "module", self.network))
+        network = cast(LesionAttentionNet, plain_network(self.network))
         training = network.training
         network.eval()
         try:

@@ -61,7 +61,7 @@ def check_output(output: str | os.PathLike[str], overwrite: bool = False) -> Non
     """
     folder = Path(os.path.abspath(output))
     existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    with _written_to(folder):
+    with written_to(folder):
         if not existing.is_dir():
             raise NotADirectoryError(0, f"{existing} is no folder")
         probe = existing / f"{UNFINISHED_PREFIX}{secrets.token_hex(4)}"
@@ -111,7 +111,7 @@ class PredictionWriter:
     def __enter__(self) -> PredictionWriter:
         check_output(self.output, self.overwrite)
         try:
-            with _written_to(self.output):
+            with written_to(self.output):
                 self._open()
         except BaseException:
             self._discard()
@@ -151,7 +151,7 @@ class PredictionWriter:
             raise BadInputError(f"the id '{identifier}' was written already: results are named by id, so each must be there once")
         self._ids.add(identifier)
         name = os.fspath(image) if listed_as is None else listed_as
-        with _written_to(self.output):
+        with written_to(self.output):
             if self.maps and isinstance(outcome, LesionReport):
                 outcome = self._write_maps(identifier, image, name, outcome)
             self._write_row(identifier, name, outcome)
@@ -201,7 +201,7 @@ class PredictionWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         try:
             if kind is None:
-                with _written_to(self.output):
+                with written_to(self.output):
                     self._files.close()
                     self._commit()
                 self._made = []
@@ -257,7 +257,7 @@ class _LesionTable:
 
 
 @contextmanager
-def _written_to(folder: Path) -> Iterator[None]:
+def written_to(folder: Path) -> Iterator[None]:
     """Names the output in errors of the file system."""
     try:
         yield

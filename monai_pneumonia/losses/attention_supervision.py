@@ -48,8 +48,7 @@ class AttentionSupervisionLoss(_Loss):
             target: of the same batch; its outlines are averaged over the cells of the map.
         """
         logits = attention_logits.float()
-        height, width = logits.shape[-2:]
-        outline = functional.adaptive_avg_pool2d(target.outline.float(), (height, width))
+        outline = target.outline_on(logits.shape[-2:])
         ill, well = target.says_pneumonia(self.negative_index)
         drawn = target.has_outline
         unread = target.kind == OutlineKind.UNKNOWN

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.loss import _Loss
 
 from monai_pneumonia.losses.attention_supervision import AttentionSupervisionLoss
@@ -112,10 +111,3 @@ class LesionLoss(nn.Module):
             self.parts["regulation"] = regulation.detach()
             loss = loss + self.regulation_weight * self.regulation_share * regulation
         return loss
-
-
-def outline_on_grid(target: LesionTarget, grid: Sequence[int]) -> Tensor:
-    """The outlines of a batch, averaged over the cells of a grid h x w: [B, 1, h, w] in [0, 1]; zero where none is known."""
-    height, width = grid
-    outline = functional.adaptive_avg_pool2d(target.outline.float(), (height, width))
-    return outline * target.has_outline.float().view(-1, 1, 1, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import functional
 
 from monai_pneumonia.transforms.outline import OutlineKind
 
@@ -29,6 +31,12 @@ class LesionTarget(NamedTuple):
         """Whether an outline is known and not empty, m [B]."""
         drawn = (self.kind == OutlineKind.PIXEL) | (self.kind == OutlineKind.BOX)
         return drawn & (self.outline.amax(dim=(1, 2, 3)) > 0)
+
+    def outline_on(self, grid: Sequence[int]) -> Tensor:
+        """The outlines averaged over the cells of a grid h x w: [B, 1, h, w] in [0, 1]; zero where none is known."""
+        height, width = grid
+        outline = functional.adaptive_avg_pool2d(self.outline.float(), (height, width))
+        return outline * self.has_outline.float().view(-1, 1, 1, 1)
 
     def says_pneumonia(self, negative_index: int) -> tuple[Tensor, Tensor]:
         """Whether each label says pneumonia, and whether it says that there is none; both [B], neither where it leaves it open.

@@ -81,7 +81,9 @@ def bootstrap_estimates(
     estimates = {}
     for name, value in whole.items():
         low, high = (
-            _interval(np.concatenate(drawn[name]) if drawn[name] else np.array([]), confidence) if np.isfinite(value) else (None, None)
+            percentile_interval(np.concatenate(drawn[name]) if drawn[name] else np.array([]), confidence)
+            if np.isfinite(value)
+            else (None, None)
         )
         estimates[name] = Estimate(value if np.isfinite(value) else None, low, high, len(patients), len(names))
     return estimates
@@ -93,12 +95,17 @@ def _patient_weights(patients: int, owner: Indices, resamples: int, seed: int) -
     step = max(1, _CELLS_AT_ONCE // len(owner))
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        drawn = generator.integers(patients, size=(rows, patients)) + patients * np.arange(rows)[:, np.newaxis]
-        counts = np.bincount(drawn.ravel(), minlength=rows * patients).reshape(rows, patients)
-        yield counts[:, owner].astype(np.float64)
+        yield draw_patients(generator, patients, rows)[:, owner].astype(np.float64)
 
 
-def _interval(values: Floats, confidence: float) -> tuple[float | None, float | None]:
+def draw_patients(generator: np.random.Generator, patients: int, resamples: int) -> Indices:
+    """How often each of one or more patients is drawn in each resample, as many draws as patients: [R, patients]."""
+    drawn = generator.integers(patients, size=(resamples, patients)) + patients * np.arange(resamples)[:, np.newaxis]
+    return np.bincount(drawn.ravel(), minlength=resamples * patients).reshape(resamples, patients)
+
+
+def percentile_interval(values: Floats, confidence: float) -> tuple[float | None, float | None]:
+    """The interval that spans a share of the defined resamples of a metric [R]; none where too few define it."""
     defined = values[np.isfinite(values)]
     if not len(defined) or len(defined) < MINIMUM_DEFINED * len(values):
         return None, None

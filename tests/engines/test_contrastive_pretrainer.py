@@ -12,7 +12,7 @@ from monai.data import DistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
 from monai_pneumonia.engines import ContrastiveLoss, ContrastivePretrainer, prepare_contrastive_batch
-from monai_pneumonia.engines.contrastive_pretrainer import plain_network
+from monai_pneumonia.engines.distributed import plain_network
 from monai_pneumonia.engines.pretraining import build_contrastive_network
 from monai_pneumonia.errors import UsageError
 from monai_pneumonia.handlers import FeatureCollapse, RunState

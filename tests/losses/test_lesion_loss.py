@@ -10,7 +10,6 @@ from lesion_batches import lesion_target, rectangle
 from torch import Tensor
 
 from monai_pneumonia.losses import AttentionSupervisionLoss, CandidateCrossEntropyLoss, LesionLoss
-from monai_pneumonia.losses.lesion_loss import outline_on_grid
 from monai_pneumonia.transforms.outline import OutlineKind
 
 SPOT = rectangle(slice(2, 7), slice(2, 7))
@@ -110,7 +109,7 @@ def test_a_network_without_attention_or_a_target_without_outlines_raise(part: di
 
 def test_an_outline_on_the_grid_is_its_share_of_each_cell_and_zero_where_none_is_known() -> None:
     target = lesion_target(("viral", OutlineKind.BOX, SPOT), ("viral", OutlineKind.UNKNOWN, SPOT), ("normal", OutlineKind.EMPTY, None))
-    cells = outline_on_grid(target, (4, 4))
+    cells = target.outline_on((4, 4))
     assert cells.shape == (3, 1, 4, 4)
     # Pixels 2 to 6 in cells of four: two of four, then three of four, each way.
     line = torch.tensor([0.5, 0.75, 0.0, 0.0])
