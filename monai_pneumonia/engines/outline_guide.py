@@ -27,9 +27,9 @@ class OutlineGuide:
         guided: whether outlines gate at all.
         until: share of the training after which r is zero.
         decoy_share: share of the pictures without outline that are gated by another's, in [0, 1].
-        shuffled: every outline goes to another outlined picture of the batch: a control, in which what outlines teach
-            about the place of a lesion must vanish; where lungs are, and which pictures are empty, they still teach. A
-            picture alone with its outline loses it.
+        shuffled: every outline goes to another outlined picture of the batch, and that a picture was read and found empty
+            is forgotten: a control, in which what outlines teach about this picture must vanish; where lesions lie on the
+            whole, and so where lungs are, they still teach. A picture alone with its outline loses it.
 
     Raises:
         ValueError: a share is out of range.
@@ -84,9 +84,10 @@ class OutlineGuide:
 
 
 def shuffle_outlines(target: LesionTarget) -> LesionTarget:
-    """Gives every outline, with its kind, to the next outlined picture of the batch; a single one is lost."""
+    """Gives every outline, with its kind, to the next outlined picture of the batch; a single one is lost, and so is what is empty."""
     places = target.has_outline.nonzero()[:, 0]
     outline, kind = target.outline.clone(), target.kind.clone()
+    kind[kind == int(OutlineKind.EMPTY)] = int(OutlineKind.UNKNOWN)
     if len(places) == 1:
         outline[places], kind[places] = 0.0, int(OutlineKind.UNKNOWN)
     else:
