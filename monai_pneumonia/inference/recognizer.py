@@ -23,9 +23,10 @@ from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, UNSUPERVIS
 from monai_pneumonia.inference.weights import WeightsDescription
 from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.networks.probabilities import class_probabilities
+from monai_pneumonia.radiograph import Radiograph
 from monai_pneumonia.transforms.network_input import network_input_transforms, to_original_grid
 
-Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor"
+Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor | Radiograph"
 
 IMAGE_KEY = "image"
 UNCALIBRATED = "the probabilities are not calibrated: the model has no calibration"
@@ -94,7 +95,8 @@ class LesionRecognizer:
         """Recognises one picture.
 
         Args:
-            picture: a DICOM, PNG, JPEG, TIFF, NIfTI or MetaImage file, or an upright array [H, W] with bright bones.
+            picture: a DICOM, PNG, JPEG, TIFF, NIfTI or MetaImage file, an upright array [H, W] with bright bones, or what
+                :func:`monai_pneumonia.radiograph.read_radiograph` gave for a file.
 
         Raises:
             BadInputError: the picture cannot be read, or is no single radiograph.
@@ -219,7 +221,7 @@ def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | P
     except PneumoniaError as error:
         return error
     except Exception as error:  # a decoder's unforeseen fault
-        name = "an array" if isinstance(picture, np.ndarray | Tensor) else os.fspath(picture)
+        name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
         unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
         unreadable.__cause__ = error
         return unreadable

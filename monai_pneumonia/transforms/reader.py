@@ -68,14 +68,14 @@ def radiograph_metadata(radiograph: Radiograph) -> dict[str, Any]:
 
 
 class LoadRadiographd(MapTransform):
-    """What LoadImaged(reader=RadiographReader(), ensure_channel_first=True) does, and takes an array [H, W] in the place of a path, too.
+    """What LoadImaged(reader=RadiographReader(), ensure_channel_first=True) does, and takes an array [H, W] or a Radiograph in the place of a path, too.
 
     LoadImaged registers all of MONAI's readers beside the one that it is given: they log what they lack, and answer where ours refuses.
 
     Gives MetaTensors [1, H, W], float32 in [0, 1].
 
     Args:
-        keys: which values of the item are paths or arrays.
+        keys: which values of the item are paths, arrays or radiographs.
         allow_missing_keys: whether an item may lack a key.
     """
 
@@ -91,15 +91,18 @@ class LoadRadiographd(MapTransform):
         return loaded
 
 
-def load_radiograph(picture: str | PathLike[str] | np.ndarray | torch.Tensor) -> MetaTensor:
-    """A file or an upright array [H, W] as a MetaTensor [1, H, W], float32 in [0, 1].
+def load_radiograph(picture: str | PathLike[str] | np.ndarray | torch.Tensor | Radiograph) -> MetaTensor:
+    """A file, an upright array [H, W] or a radiograph that was read already, as a MetaTensor [1, H, W], float32 in [0, 1].
 
     Raises:
         BadInputError: a file or an array that is no single radiograph.
     """
     if isinstance(picture, torch.Tensor):
         picture = picture.detach().cpu().numpy()
-    if isinstance(picture, np.ndarray):
+    if isinstance(picture, Radiograph):
+        radiograph = picture
+        name = picture.format
+    elif isinstance(picture, np.ndarray):
         radiograph = radiograph_from_array(picture)
         name = "array"
     else:

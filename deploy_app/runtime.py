@@ -1,0 +1,40 @@
+"""Makes the machine ready for Holoscan, on which MONAI Deploy stands. To be called before the first import of either."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+CUDA_RUNTIME = Path("cu13") / "lib" / "libcudart.so.13"
+# What Holoscan asks for; it warns below.
+STACK_BYTES = 32 << 20
+
+
+def prepare_holoscan() -> None:
+    """Finds Holoscan the CUDA runtime that was installed beside it, gives it its stack, and keeps it from logging."""
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "OFF")
+    _raise_stack_limit()
+    library = packaged_cuda_runtime()
+    if library is not None:
+        # Holoscan links to it even where there is no GPU. Once loaded, it is found by its name, whatever LD_LIBRARY_PATH says.
+        with suppress(OSError):
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+def packaged_cuda_runtime() -> Path | None:
+    """The CUDA runtime of the package nvidia-cuda-runtime; None where that is not installed."""
+    package = find_spec("nvidia")
+    places = package.submodule_search_locations if package is not None else None
+    return next((file for file in (Path(place) / CUDA_RUNTIME for place in places or ()) if file.is_file()), None)
+
+
+def _raise_stack_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft == resource.RLIM_INFINITY or soft >= STACK_BYTES:
+        return
+    with suppress(ValueError, OSError):  # the hard limit is lower
+        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, hard))

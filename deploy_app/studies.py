@@ -1,0 +1,236 @@
+"""From a folder to studies: finds all files, reads their tags, and sorts out what holds no image before any pixel is read."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, UID_dictionary, MediaStorageDirectoryStorage
+
+from deploy_app.account import FileRecord, Reason, Status, sentence_of
+from monai_pneumonia.dicom.gate import GATE_TAGS, RefusalReason, read_file_tags, refusal_of
+from monai_pneumonia.dicom.identifiers import is_uid
+from monai_pneumonia.errors import PneumoniaError
+from monai_pneumonia.radiograph.dicom_tags import code, quoted_uid, unchecked_values
+
+DICOM_DIRECTORY = "DICOMDIR"
+# The largest detectors give 16 million pixels of two bytes.
+LARGEST_FILE = 1 << 30
+_SCAN_TAGS = (*GATE_TAGS, "StudyInstanceUID", "SOPInstanceUID")
+# Modalities of objects that speak about images (PS3.3 C.7.3.1.1.1), should their SOP class not tell.
+_NO_IMAGE_MODALITIES = frozenset(
+    (
+        "SR",
+        "PR",
+        "KO",
+        "SEG",
+        "DOC",
+        "REG",
+        "RWV",
+        "FID",
+        "AU",
+        "ECG",
+        "HD",
+        "PLAN",
+        "RTSTRUCT",
+        "RTPLAN",
+        "RTRECORD",
+        "RTDOSE",
+        "ANN",
+        "STAIN",
+    )
+)
+_EXPORT = "export it anew, or leave it out"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file that may hold an image to analyse: DICOM, with pixels and with UIDs that results can refer to.
+
+    Attributes:
+        number: its place among the files of the input, from 1.
+        path: the file.
+        name: its path, relative to the input.
+        study_uid: Study Instance UID.
+        source_uid: SOP Instance UID.
+    """
+
+    number: int
+    path: Path
+    name: str
+    study_uid: str
+    source_uid: str
+
+    def record(self, status: Status, reason: str = "", sentence: str = "", **values: object) -> FileRecord:
+        """What became of it."""
+        return FileRecord(self.number, self.name, status, reason, sentence, self.study_uid, self.source_uid, **values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class InputScan:
+    """What an input holds.
+
+    Attributes:
+        studies: Study Instance UID to its images; studies in the order of their first file.
+        left_out: the records of all other files.
+    """
+
+    studies: dict[str, tuple[ImageFile, ...]]
+    left_out: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file of the input, or a place in it that cannot be read."""
+
+    path: Path
+    name: str
+    verdict: tuple[Status, Reason, str] | None = None
+
+
+def scan_input(source: Path, aside: Path | None = None) -> InputScan:
+    """Finds the images of a file or folder, and says of every other file why it is left out. Reads tags, no pixels.
+
+    Args:
+        source: file, or folder with sub-folders; links are followed, each folder once.
+        aside: a folder inside the source that is not searched, such as that of the results.
+    """
+    found = list(_files_below(source, aside)) if source.is_dir() else [_Found(source, source.name)]
+    images: list[ImageFile] = []
+    left_out: list[FileRecord] = []
+    for number, file in enumerate(sorted(found, key=lambda file: file.name.split("/")), start=1):
+        name = file.name.encode("utf-8", "backslashreplace").decode()
+        judged = file.verdict or _examine(file.path)
+        if isinstance(judged, Dataset):
+            images.append(ImageFile(number, file.path, name, str(judged.StudyInstanceUID), str(judged.SOPInstanceUID)))
+        else:
+            status, reason, sentence = judged
+            left_out.append(FileRecord(number, name, status, reason.value, sentence))
+    images, doubles = _without_doubles(images)
+    studies: dict[str, list[ImageFile]] = {}
+    for image in images:
+        studies.setdefault(image.study_uid, []).append(image)
+    return InputScan({uid: tuple(members) for uid, members in studies.items()}, (*left_out, *doubles))
+
+
+def _files_below(folder: Path, aside: Path | None) -> Iterator[_Found]:
+    """All files below a folder, in no order, with the verdict on those that are not worth opening."""
+    unreadable: list[OSError] = []
+    seen = {folder.resolve(), *(() if aside is None else (aside.resolve(),))}
+    for root, folders, names in os.walk(folder, onerror=unreadable.append, followlinks=True):
+        place = Path(root)
+        below = sorted(folders)
+        folders.clear()
+        for name in below:
+            real = (place / name).resolve()
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+        for name in names:
+            path = place / name
+            relative = path.relative_to(folder)
+            yield _Found(path, relative.as_posix(), _verdict_by_name(path, relative))
+    for error in unreadable:
+        path = Path(os.fsdecode(error.filename))
+        sentence = f"the folder cannot be read ({error.strerror}): its files are missing from this account; give the right to read it"
+        yield _Found(path, path.relative_to(folder).as_posix() + "/", (Status.REJECTED, Reason.NOT_READABLE, sentence))
+
+
+def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] | None:
+    if any(part.startswith(".") for part in relative.parts):
+        return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
+    if path.name.upper() == DICOM_DIRECTORY:
+        return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
+    # Not Path.exists, which raises where a folder may not be searched.
+    if os.path.exists(path) and not os.path.isfile(path):
+        return Status.SKIPPED, Reason.SPECIAL_FILE, "no regular file (a pipe, socket or device)"
+    return None
+
+
+def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
+    """The tags of a file that may be an image, or why it is left out."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            has_preamble = stream.read(132)[128:] == b"DICM"
+    except OSError as error:
+        sentence = f"the file cannot be read ({error.strerror or 'no reason given'}): check its rights, and that a link leads somewhere"
+        return Status.REJECTED, Reason.NOT_READABLE, sentence
+    if not size:
+        return Status.REJECTED, Reason.NOT_DICOM, "the file is empty: export or copy it anew"
+    if size > LARGEST_FILE:
+        return (
+            Status.REJECTED,
+            Reason.OVERSIZED,
+            f"the file has {size >> 20} MiB, more than any radiograph: give a single-frame CR or DX image",
+        )
+    try:
+        dataset = read_file_tags(path, _SCAN_TAGS)
+    except PneumoniaError as error:
+        if _is_directory(path):
+            return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
+        if not has_preamble:
+            return Status.REJECTED, Reason.NOT_DICOM, "no DICOM file: give CR, DX or RG images as DICOM"
+        return Status.REJECTED, Reason.DAMAGED, sentence_of(error, path)
+    except MemoryError:
+        return Status.REJECTED, Reason.DAMAGED, f"its tags need more memory than there is: {_EXPORT}"
+    return _judge(dataset)
+
+
+def _judge(dataset: Dataset) -> Dataset | tuple[Status, Reason, str]:
+    refusal = refusal_of(dataset)
+    if refusal is not None and refusal.reason is RefusalReason.OWN_RESULT:
+        return Status.SKIPPED, Reason.NO_IMAGE, refusal.sentence
+    sop_class, modality = code(dataset, "SOPClassUID"), code(dataset, "Modality")
+    if sop_class in UID_dictionary:
+        holds_image = "Image" in UID(sop_class).name
+    else:
+        holds_image = modality not in _NO_IMAGE_MODALITIES
+    if not holds_image:
+        return Status.SKIPPED, Reason.NO_IMAGE, f"no image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
+    for keyword in ("StudyInstanceUID", "SOPInstanceUID"):
+        value = dataset.get(keyword)
+        if not is_uid(value):
+            fault = "missing" if not value else "no valid UID"
+            return Status.REJECTED, Reason.INVALID_IDENTIFIER, f"{keyword} is {fault}: results cannot refer to the image; export it anew"
+    return dataset
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether a file is a DICOMDIR by another name."""
+    try:
+        with unchecked_values():
+            return bool(read_file_meta_info(path).get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage)
+    except Exception:  # whatever pydicom raises over a file that is none
+        return False
+
+
+def _without_doubles(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[FileRecord]]:
+    """One file for each SOP Instance UID; files that share one without being identical are all rejected."""
+    by_uid: dict[str, list[ImageFile]] = {}
+    for image in images:
+        by_uid.setdefault(image.source_uid, []).append(image)
+    kept: list[ImageFile] = []
+    records: list[FileRecord] = []
+    for first, *others in by_uid.values():
+        try:
+            identical = all(filecmp.cmp(first.path, other.path, shallow=False) for other in others)
+        except OSError:
+            identical = False
+        if identical:
+            kept.append(first)
+            records += [
+                other.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input a second time") for other in others
+            ]
+        else:
+            sentence = (
+                f"{len(others) + 1} different files state the same SOPInstanceUID: nobody could tell which one a result refers to; "
+                "give the right one alone"
+            )
+            records += [image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence) for image in (first, *others)]
+    return sorted(kept, key=lambda image: image.number), records
