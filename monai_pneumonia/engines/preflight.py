@@ -20,6 +20,7 @@ from monai_pneumonia.data.records import class_counts, section_records
 from monai_pneumonia.engines.distributed import launched_processes
 from monai_pneumonia.engines.encoder_data import check_encoder_data
 from monai_pneumonia.engines.faults import one_line_errors
+from monai_pneumonia.engines.outlines import uses_outlines
 from monai_pneumonia.engines.regulation import REGULATION_SPACES
 from monai_pneumonia.engines.run_data import load_run_datalist
 from monai_pneumonia.engines.training import build_training_network
@@ -72,7 +73,8 @@ def preflight(
         check_device(device)
         check_bundle_folder(bundle_root)
         datalist = run_datalist(settings, datalist_path)
-        check_data(datalist, datalist_path, sections, launched_processes())
+        outlines = uses_outlines(settings["attention"], settings["regulation"])
+        check_data(datalist, datalist_path, sections, launched_processes(), outlines)
         check_training(settings, datalist, datalist_path)
     with one_line_errors():
         for folder in (output_dir, str(Path(bundle_root) / "models")):
@@ -387,7 +389,7 @@ def check_training(settings: Mapping[str, Any], datalist: Datalist, datalist_pat
         check_encoder_data(settings["pretrained_encoder"], datalist, file_sha256(datalist_path))
 
 
-def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], processes: int = 1) -> None:
+def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], processes: int = 1, outlines: bool = True) -> None:
     """Checks that a datalist's files are there; their pixels are read later, once, for the cache.
 
     Args:
@@ -395,6 +397,7 @@ def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], 
         datalist_path: its file.
         sections: of it that must hold pictures.
         processes: that share each section; none may go without a picture.
+        outlines: whether outlines will be read, and so must be there.
 
     Raises:
         BadInputError: it names files that do not exist, or labels that nobody declared, or a section is empty.
@@ -406,7 +409,7 @@ def check_data(datalist: Datalist, datalist_path: str, sections: Sequence[str], 
             told = f"has {pictures} picture(s) for {processes} processes" if pictures else "is empty"
             faults.append(f"the section '{section}' {told}")
         try:
-            section_records(datalist, section)
+            section_records(datalist, section, outlines)
         except BadInputError as error:
             faults.append(str(error))
     if faults:

@@ -34,14 +34,14 @@ ENCODER_SETTINGS = ("method", "backbone", "normalization", "input_size", "resize
 def pretraining_records(datalist: Datalist) -> list[dict[str, Any]]:
     """Records of the training section: files, and a whole number for each item's patient instead of its label.
 
-    Outlines are named as in :func:`section_records`, so that trainings share the cache; nothing here reads them.
+    They name a picture as a training without outlines does, and so share its cache.
 
     Raises:
         BadInputError: a file does not exist, or validation or testing share items with training.
     """
     check_training_only(datalist)
     code = {patient: number for number, patient in enumerate(sorted({item.patient for item in datalist.training}))}
-    records = section_records(datalist, "training")
+    records = section_records(datalist, "training", outlines=False)
     for record, item in zip(records, datalist.training, strict=True):
         del record["target"]
         record[PATIENT_KEY] = code[item.patient]

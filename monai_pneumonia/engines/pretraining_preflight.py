@@ -66,7 +66,7 @@ def preflight_pretraining(
         check_device(device)
         check_bundle_folder(bundle_root)
         datalist = run_datalist({**settings, "label_fraction": 1.0}, datalist_path)
-        check_data(datalist, datalist_path, SECTIONS, launched_processes())
+        check_data(datalist, datalist_path, SECTIONS, launched_processes(), outlines=False)
         check_pretraining_data(datalist, datalist_path, launched_processes())
     with one_line_errors():
         for folder in (output_dir, str(Path(bundle_root) / "models")):

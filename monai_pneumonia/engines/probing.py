@@ -84,7 +84,7 @@ def probe_encoder(
     transform = network_input_transforms(encoder.input_size, encoder.resize_mode)
     datasets = {
         section: RadiographDataset(
-            section_records(datalist, section),
+            section_records(datalist, section, outlines=False),
             transform,
             cache_dir=cache_dir,
             cache_name=f"{encoder.input_size}-{encoder.resize_mode}",

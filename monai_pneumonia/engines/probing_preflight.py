@@ -49,7 +49,7 @@ def preflight_probes(
         if not any(True for _ in load_datalist(datalist_path).items()):
             raise NothingToAnalyseError(f"the datalist {datalist_path} holds no picture (key `datalist_path`)")
         datalist = load_run_datalist(datalist_path, settings["fold"], settings["n_folds"], seed=settings["seed"])
-        check_data(datalist, datalist_path, (FITTED, SCORED))
+        check_data(datalist, datalist_path, (FITTED, SCORED), outlines=False)
         check_patients(datalist, datalist_path)
         check_labels(datalist, datalist_path)
 

@@ -109,6 +109,24 @@ def test_each_part_changes_what_is_learned(phantom_datalist: Path, tmp_path: Pat
     assert [(i, j) for i in range(4) for j in range(i) if _same(trained[i], trained[j])] == []
 
 
+def test_a_mask_that_is_not_read_may_be_missing(phantom_datalist: Path, tmp_path: Path) -> None:
+    """The sampler asks whether a picture is outlined, and no more."""
+    content = json.loads(phantom_datalist.read_text())
+    for section in ("training", "validation", "testing"):
+        for item in content[section]:
+            item["image"] = str(phantom_datalist.parent / item["image"])
+            item["mask"] = item["mask"] and "gone.png"
+    lost = tmp_path / "lost.json"
+    lost.write_text(json.dumps(content))
+    sampled = ("--attention#outlined_share", "0.2")
+    without = _trained(tmp_path / "without", lost, *sampled)
+    assert _same(without, _trained(tmp_path / "with", phantom_datalist, *sampled))
+
+    (tmp_path / "used").mkdir()
+    done = run_here(copy_bundle(tmp_path / "used"), _command(lost, *sampled, "--attention#weight", "1"), expect=2)
+    assert "gone.png does not exist" in done.errors[0]
+
+
 def test_without_attention_all_that_uses_outlines_is_off(phantom_datalist: Path, tmp_path: Path) -> None:
     off = ("--attention#enabled", "False", "--attention#outlined_share", "0.2")
     plain = _trained(tmp_path / "plain", phantom_datalist, *off)

@@ -219,6 +219,8 @@ SETTINGS = {
     "label_fraction": 1.0,
     "seed": 0,
     "loss": {"name": "cross_entropy", "logit_adjustment": 0.0},
+    "attention": {"enabled": True, "guided": False, "weight": 0.0, "outlined_share": 0.2},
+    "regulation": {"enabled": False},
     "key_metric": "macro_auc",
     "pretrained_encoder": None,
 }
@@ -236,6 +238,8 @@ SETTINGS = {
         ({"bundle_root": "."}, 2, "is no bundle"),
         ({"datalist_path": "nowhere.json"}, 2, "nowhere.json"),
         ({"datalist_path": "no_covid.json"}, 2, "no training item tells of class covid19"),
+        ({"datalist_path": "no_masks.json"}, None, ""),
+        ({"datalist_path": "no_masks.json", "settings": {**SETTINGS, "regulation": {"enabled": True}}}, 2, "gone.png does not exist"),
         ({"output_dir": "file/below"}, 7, "file/below"),
         ({"bundle_root": "flat"}, 7, "flat/models"),
     ],
@@ -258,6 +262,8 @@ def test_a_training_that_cannot_work_ends_with_one_line(
     items = [{**item, "image": str(phantom_datalist.parent / item["image"]), "mask": None} for item in content["training"]]
     kept = [item for item in items if item["label"] not in ("covid19", "pneumonia_unspecified")]
     (tmp_path / "no_covid.json").write_text(json.dumps({**content, "training": kept, "validation": kept[:3], "testing": []}))
+    lost = [{**item, "mask": "gone.png", "mask_kind": "pixel"} for item in items]
+    (tmp_path / "no_masks.json").write_text(json.dumps({**content, "training": lost, "validation": lost[:3], "testing": []}))
     given = {
         "settings": SETTINGS,
         "bundle_root": str(tiny_bundle),
