@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
@@ -81,13 +82,29 @@ def _whole_image(context: ResultContext) -> sr.MeasurementsAndQualitativeEvaluat
         algorithm_id=_algorithm(context),
         source_images=[sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)],
         measurements=[
-            _number(concepts.PNEUMONIA_SCORE, report.p_pneumonia),
+            _inferred_from_whole_image(_number(concepts.PNEUMONIA_SCORE, report.p_pneumonia), context),
             _number(concepts.OPERATING_POINT, context.algorithm.operating_point),
             *(_number(concepts.class_score(name), value) for name, value in report.probabilities.items()),
             _number(concepts.UNCERTAINTY, report.uncertainty),
         ],
         qualitative_evaluations=[sr.QualitativeEvaluation(name=concepts.DECISION, value=decision)],
     )
+
+
+def _inferred_from_whole_image(score: sr.Measurement, context: ResultContext) -> sr.Measurement:
+    """States the image's frame as the place that a score was inferred from (TID 320).
+
+    Without a place in some group OHIF fails on it, and shows neither image nor regions when the report is opened.
+    """
+    header = context.header
+    rows, columns = header.Rows, header.Columns
+    frame = sr.CoordinatesForMeasurement(
+        graphic_type=sr.GraphicTypeValues.POLYLINE,
+        graphic_data=np.array([(0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)], dtype=float),
+        source_image=sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID),
+    )
+    score[0].ContentSequence = sr.ContentSequence([frame])
+    return score
 
 
 def _region(context: ResultContext, region: LesionRegion) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:

@@ -134,9 +134,9 @@ def test_polygons_enclose_the_middle_of_mass_of_their_regions(dataset: Dataset, 
 
 
 def test_image_coordinates_refer_to_the_source(dataset: Dataset, context: ResultContext) -> None:
-    regions = items(dataset, "SCOORD")
-    assert len(regions) == 2
-    for item in regions:
+    places = items(dataset, "SCOORD")
+    assert len(places) == 3  # the whole image and two regions
+    for item in places:
         assert item.GraphicType == "POLYLINE"
         assert len(item.GraphicData) % 2 == 0
         reference = item.ContentSequence[0].ReferencedSOPSequence[0]
@@ -147,6 +147,25 @@ def test_image_coordinates_refer_to_the_source(dataset: Dataset, context: Result
     (series,) = evidence.ReferencedSeriesSequence
     assert series.SeriesInstanceUID == context.header.SeriesInstanceUID
     assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [context.header.SOPInstanceUID]
+
+
+def test_the_score_is_inferred_from_the_whole_image(dataset: Dataset, context: ResultContext) -> None:
+    (score,) = [item for item in items(dataset, "NUM") if item.ConceptNameCodeSequence[0].CodeValue == "P_PNEUMONIA"]
+    (frame,) = items(score, "SCOORD")
+    assert (frame.RelationshipType, frame.GraphicType) == ("INFERRED FROM", "POLYLINE")
+    corners = np.reshape(frame.GraphicData, (-1, 2))
+    assert corners[0].tolist() == corners[-1].tolist()
+    assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == ([0, 0], [44, 60])
+
+
+@pytest.mark.parametrize("with_regions", [True, False])
+def test_every_group_has_a_place(context: ResultContext, with_regions: bool) -> None:
+    """OHIF 3.13 shows nothing of a report that holds a group of measurements without one."""
+    report = context.report if with_regions else healthy_report((60, 44))
+    dataset = written_and_read(replace(context, report=report))
+    groups = [item for item in items(dataset, "CONTAINER") if name_of(item) == "Measurement Group"]
+    assert len(groups) == 1 + len(report.lesions)
+    assert all(len(items(group, "SCOORD")) == 1 for group in groups)
 
 
 def test_areas_in_square_millimetres_need_a_spacing(context: ResultContext) -> None:
@@ -169,7 +188,7 @@ def test_notices_and_warnings_are_said(dataset: Dataset, context: ResultContext)
 
 def test_without_regions_the_report_says_that_there_is_no_segmentation(context: ResultContext) -> None:
     dataset = written_and_read(replace(context, report=healthy_report((60, 44))))
-    assert items(dataset, "SCOORD") == []
+    assert len(items(dataset, "SCOORD")) == 1  # the image's frame
     assert "No region was found: there is no segmentation." in comments(dataset)
     assert content(dataset).get_planar_roi_measurement_groups() == []
 
@@ -208,5 +227,5 @@ def test_dcmtk_reads_it_too(context: ResultContext, tmp_path: Path) -> None:
     run = subprocess.run([str(DSRDUMP), str(tmp_path / "sr.dcm")], capture_output=True, text=True, check=True)
     assert "Comprehensive 3D SR Document" in run.stdout
     assert 'NUM:(,,"Pneumonia probability, research score")="0.8" (1,UCUM,"no units")' in run.stdout
-    assert run.stdout.count("SCOORD") == 2
+    assert run.stdout.count("SCOORD") == 3
     assert not [line for line in run.stderr.splitlines() if line.startswith(("E:", "F:"))]
