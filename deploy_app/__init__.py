@@ -1,5 +1,13 @@
 """The hospital container: DICOM in, DICOM results out, as a MONAI Deploy application. Research use only, not for diagnosis.
 
 ``python deploy_app -i INPUT -o OUTPUT -m MODEL`` runs it. The operators are thin: what they do stands in modules that know nothing of
-holoscan (``studies``, ``serving``, ``publishing``, ``account``), and recognising, judging and writing images in ``monai_pneumonia``.
+Holoscan (``request``, ``studies``, ``serving``, ``publishing``, ``account``), and what is said of images and written in
+``monai_pneumonia``.
 """
+
+from __future__ import annotations
+
+from deploy_app.runtime import prepare_holoscan
+
+# Here, for it must come before the first import of MONAI, which brings MONAI Deploy and Holoscan with it.
+prepare_holoscan()

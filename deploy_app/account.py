@@ -111,7 +111,7 @@ class Account:
         return [self._records[number] for number in sorted(self._records)]
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """Number of files, and how many of them have each status."""
         found = Counter(record.status for record in self._records.values())
         return {"files": len(self._records), **{status.value: found[status] for status in Status}}

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from deploy_app.logs import Streams, log, quiet_streams, start_logging
+from deploy_app.request import Request, check_request
 from monai_pneumonia import RESEARCH_USE_ONLY, __version__
 from monai_pneumonia.errors import TRACEBACK_VARIABLE, ExitCode, PneumoniaError
 
@@ -80,11 +81,13 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop_after_this_image)
     try:
-        # Imported here, so that --help is quick.
-        from deploy_app.serving import Request, StoppedError, serve
+        request = Request(source, output, model, device)
+        check_request(request)
+        # Imported here, so that --help and what is wrong so far are quick.
+        from deploy_app.serving import StoppedError, serve
 
         try:
-            outcome = serve(Request(source, output, model, device), stop)
+            outcome = serve(request, stop)
         except StoppedError as error:
             return _fail(str(error), "StoppedError", 128 + (received[0] if received else signal.SIGTERM), streams)
     except PneumoniaError as error:

@@ -149,7 +149,7 @@ class OutputFolder:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself: no lock file can be left behind. Some network file systems have no such locks; then none is held."""
+    """Holds a lock on the folder itself, for no lock file can be left behind; none where a network file system has no such locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

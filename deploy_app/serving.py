@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy_app.account import Account, FileRecord, Reason, Status, sentence_of
+from deploy_app.account import Account, Reason, Status, sentence_of
 from deploy_app.logs import Stopwatch, log
 from deploy_app.publishing import OutputFolder
+from deploy_app.request import Request, check_request
 from deploy_app.studies import ImageFile, InputScan, scan_input
 from monai_pneumonia.dicom.gate import RefusedImageError, check_image
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import read_header
 from monai_pneumonia.errors import (
-    BadInputError,
     ExitCode,
     ModelFaultError,
     OutputNotWritableError,
     PneumoniaError,
     RejectedImageError,
-    UsageError,
 )
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
 
@@ -31,28 +29,9 @@ if TYPE_CHECKING:
     from monai_pneumonia.dicom.algorithm import Algorithm
     from monai_pneumonia.inference import LesionRecognizer, LesionReport
 
-METADATA_FILE = Path("configs") / "metadata.json"
-
 
 class StoppedError(Exception):
     """The run was asked to end before its time."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a run is asked for.
-
-    Attributes:
-        source: file or folder of DICOM files.
-        output: folder of the results.
-        model: a bundle's folder, or one with exactly one bundle below it.
-        device: where to compute; None takes a GPU where there is one.
-    """
-
-    source: Path
-    output: Path
-    model: Path
-    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +67,7 @@ class ImageTask:
     rejection: tuple[str, str] | None = None
     radiograph: Radiograph | None = None
     report: LesionReport | None = None
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    milliseconds: dict[str, Any] = field(default_factory=dict)
 
     def reject(self, reason: str, sentence: str) -> None:
         """Takes the image out; its pixels go at once."""
@@ -176,7 +155,7 @@ class ServingRun:
         # Imported here, when highdicom is needed for the first time: refusals need none.
         from monai_pneumonia.dicom.writing import report_entry, write_results
 
-        assert task.report is not None  # noqa: S101 - for mypy
+        assert task.report is not None
         folder = self.output.study_folder(task.image.study_uid)
         written = write_results(task.image.path, task.report, self.algorithm, folder, task.radiograph)
         self.account.add(task.image.record(Status.SERVED, entry=report_entry(task.report, written)))
@@ -191,7 +170,7 @@ class ServingRun:
         log("study_published", study=hashed(study_uid), images=len(served), earlier_images=len(earlier), milliseconds=watch.milliseconds)
 
     def _log(self, task: ImageTask) -> None:
-        image = {"image": hashed(task.image.source_uid), "study": hashed(task.image.study_uid), "number": task.image.number}
+        image: dict[str, Any] = {"image": hashed(task.image.source_uid), "study": hashed(task.image.study_uid), "number": task.image.number}
         if task.rejection is None:
             log("image_served", **image, **task.milliseconds)
         else:
@@ -267,40 +246,6 @@ def describe_model(recognizer: LesionRecognizer, algorithm: Algorithm) -> dict[s
     }
 
 
-def find_bundle(model: Path) -> Path:
-    """The bundle's folder: the one given, or the only one below it, as containers have it.
-
-    Raises:
-        ModelFaultError: there is no folder, no bundle in it, or more than one.
-    """
-    if not model.is_dir():
-        raise ModelFaultError(f"no model at {model}: give the folder of a bundle (it holds {METADATA_FILE}), or one with a bundle below it")
-    if (model / METADATA_FILE).is_file():
-        return model
-    try:
-        found = sorted(folder for folder in model.iterdir() if (folder / METADATA_FILE).is_file())
-    except OSError as error:
-        raise ModelFaultError(f"the model folder {model} cannot be read ({error.strerror}): give the right to read it") from error
-    if not found:
-        raise ModelFaultError(f"no bundle in {model}: neither it nor a folder in it holds {METADATA_FILE}; give a bundle's folder")
-    if len(found) > 1:
-        raise ModelFaultError(f"{len(found)} bundles in {model} ({', '.join(folder.name for folder in found)}): give the folder of one")
-    return found[0]
-
-
-def check_paths(request: Request) -> None:
-    """Refuses an input that does not exist, and one that is the output.
-
-    Raises:
-        UsageError: input and output are the same folder.
-        BadInputError: there is no input.
-    """
-    if not os.path.exists(request.source):
-        raise BadInputError(f"the input {request.source} does not exist: give a DICOM file, or a folder of them")
-    if request.source.resolve() == request.output.resolve():
-        raise UsageError(f"{request.source} is the input and the output folder: give the results a folder of their own")
-
-
 def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
     """Serves an input: results for each image that can be analysed, a report on every file.
 
@@ -314,8 +259,7 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
     """
     stop = stop or threading.Event()
     watch = Stopwatch()
-    check_paths(request)
-    bundle = find_bundle(request.model)
+    bundle = check_request(request)
     with OutputFolder(request.output) as output:
         log("started")
         scan = scan_input(request.source, request.output)
@@ -350,9 +294,6 @@ def _load(bundle: Path, device: str | None) -> LesionRecognizer:
 
 def run_operators(run: ServingRun) -> None:
     """Sends the images through the operators of the MONAI Deploy application."""
-    from deploy_app.runtime import prepare_holoscan
-
-    prepare_holoscan()
     from deploy_app.application import PneumoniaApplication
 
     PneumoniaApplication.of(run).serve()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import filecmp
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, UID_dictionary, MediaStorageDirectoryStorage
+from pydicom.uid import UID, MediaStorageDirectoryStorage, UID_dictionary
 
 from deploy_app.account import FileRecord, Reason, Status, sentence_of
 from monai_pneumonia.dicom.gate import GATE_TAGS, RefusalReason, read_file_tags, refusal_of
@@ -146,9 +147,10 @@ def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] |
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
         return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
-    # Not Path.exists, which raises where a folder may not be searched.
-    if os.path.exists(path) and not os.path.isfile(path):
-        return Status.SKIPPED, Reason.SPECIAL_FILE, "no regular file (a pipe, socket or device)"
+    # What cannot be looked at is no special file: opening it says why.
+    with suppress(OSError):
+        if path.exists() and not path.is_file():
+            return Status.SKIPPED, Reason.SPECIAL_FILE, "no regular file (a pipe, socket or device)"
     return None
 
 
@@ -187,10 +189,7 @@ def _judge(dataset: Dataset) -> Dataset | tuple[Status, Reason, str]:
     if refusal is not None and refusal.reason is RefusalReason.OWN_RESULT:
         return Status.SKIPPED, Reason.NO_IMAGE, refusal.sentence
     sop_class, modality = code(dataset, "SOPClassUID"), code(dataset, "Modality")
-    if sop_class in UID_dictionary:
-        holds_image = "Image" in UID(sop_class).name
-    else:
-        holds_image = modality not in _NO_IMAGE_MODALITIES
+    holds_image = "Image" in UID(sop_class).name if sop_class in UID_dictionary else modality not in _NO_IMAGE_MODALITIES
     if not holds_image:
         return Status.SKIPPED, Reason.NO_IMAGE, f"no image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
     for keyword in ("StudyInstanceUID", "SOPInstanceUID"):

@@ -68,7 +68,7 @@ def radiograph_metadata(radiograph: Radiograph) -> dict[str, Any]:
 
 
 class LoadRadiographd(MapTransform):
-    """What LoadImaged(reader=RadiographReader(), ensure_channel_first=True) does, and takes an array [H, W] or a Radiograph in the place of a path, too.
+    """What LoadImaged(reader=RadiographReader(), ensure_channel_first=True) does, and takes an array [H, W] or a Radiograph for a path.
 
     LoadImaged registers all of MONAI's readers beside the one that it is given: they log what they lack, and answer where ours refuses.
 
@@ -99,6 +99,7 @@ def load_radiograph(picture: str | PathLike[str] | np.ndarray | torch.Tensor | R
     """
     if isinstance(picture, torch.Tensor):
         picture = picture.detach().cpu().numpy()
+    name: str
     if isinstance(picture, Radiograph):
         radiograph = picture
         name = picture.format
