@@ -29,6 +29,7 @@ SQUARE_MILLIMETRES = codes.UCUM.SquareMillimeter
 AREA = codes.SCT.Area
 COMMENT = codes.DCM.Comment
 DEVICE = codes.DCM.Device
+SOURCE = CodedConcept(value="260753009", scheme_designator="SCT", meaning="Source")
 ARTIFICIAL_INTELLIGENCE = codes.DCM.ArtificialIntelligence
 CHEST_RADIOGRAPHY = CodedConcept(value="399208008", scheme_designator="SCT", meaning="Plain chest X-ray")
 EVALUATIONS = CodedConcept(value="C0034375", scheme_designator="UMLS", meaning="Qualitative Evaluations")

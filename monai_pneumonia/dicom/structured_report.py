@@ -98,11 +98,14 @@ def _inferred_from_whole_image(score: sr.Measurement, context: ResultContext) ->
     """
     header = context.header
     rows, columns = header.Rows, header.Columns
-    frame = sr.CoordinatesForMeasurement(
+    # Not highdicom's CoordinatesForMeasurement, which its older versions lack.
+    frame = sr.ScoordContentItem(
+        name=concepts.SOURCE,
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=np.array([(0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)], dtype=float),
-        source_image=sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID),
+        relationship_type=sr.RelationshipTypeValues.INFERRED_FROM,
     )
+    frame.ContentSequence = [sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)]
     score[0].ContentSequence = sr.ContentSequence([frame])
     return score
 
