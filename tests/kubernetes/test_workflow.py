@@ -106,6 +106,8 @@ def test_parameters_are_handed_down(workflow: Manifest, templates: dict[str, dic
         "/var/holoscan/input/{{inputs.parameters.study}}",
         "--output",
         "/var/holoscan/output/{{inputs.parameters.study}}",
+        "--model",
+        "/opt/holoscan/models",
     ]
     # Two runs of one study do not write to its folder at the same time.
     assert "{{inputs.parameters.study}}" in templates["recognise"]["synchronization"]["mutexes"][0]["name"]
