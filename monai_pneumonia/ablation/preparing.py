@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from monai_pneumonia.ablation.expressions import evaluated_overrides
 from monai_pneumonia.ablation.plan import TRAINING, Job, config_hash, hash_code, hash_data, plan_jobs
 from monai_pneumonia.ablation.queue import JobFolder, read_json, write_json
 from monai_pneumonia.ablation.study import Arm, Question, Split, Study, chosen_arms
@@ -91,6 +92,7 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
         copied = _bundle(bundle, output, code)
     except OSError as error:
         raise OutputNotWritableError(f"cannot write the study to {output} ({error.strerror}): give another --output") from error
+    arms = {name: _evaluated(arm, copied) for name, arm in arms.items()}
     place = Place(output, copied, datalist, _present_splits(study, datalist), keep_weights)
     sha256 = hash_data(datalist, *(place.datalist_of(split) for split in place.splits if split.datalist is not None))
     if study.phantoms is not None and choice.datalist is None:
@@ -98,6 +100,13 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
     planned = replace(study, splits=place.splits)
     jobs = plan_jobs(planned, arms, sha256, code, choice.folds or None, choice.label_fractions or None, choice.epochs)
     return Prepared(study.name, place, tuple(jobs), arms, study.questions, {"datalist": str(datalist), "sha256": sha256}, code)
+
+
+def _evaluated(arm: Arm, bundle: Path) -> Arm:
+    """An arm as this machine trains it."""
+    overrides = evaluated_overrides(arm.overrides, bundle / "configs" / "train.yaml")
+    pretraining = None if arm.pretraining is None else evaluated_overrides(arm.pretraining, bundle / "configs" / "pretrain.yaml")
+    return replace(arm, overrides=overrides, pretraining=pretraining)
 
 
 def _data(study: Study, output: Path, choice: Choice, workers: int) -> Path:

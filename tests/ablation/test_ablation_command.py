@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from monai_pneumonia import engines
 from monai_pneumonia.ablation.command import app
 from monai_pneumonia.errors import PneumoniaError
 
@@ -39,6 +40,19 @@ def test_less_of_a_study(study_values: dict[str, Any], phantom_datalist: Path, t
     assert [name.rsplit("-", 1)[0] for name in jobs] == ["plain-seed0-fold1-1", "class_balanced-seed0-fold1-1"]
     shorter = listed(tmp_path, study_values, phantom_datalist, *chosen, "--epochs", "1")
     assert not set(jobs) & set(shorter)
+
+
+def test_machines_that_train_otherwise_have_other_trainings(
+    study_values: dict[str, Any], phantom_datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(value: object) -> list[str]:
+        return listed(tmp_path, {**study_values, "overrides": {**study_values["overrides"], "cpu_amp": value}}, phantom_datalist)
+
+    given = {able: names(able) for able in (True, False)}
+    assert not {name for name in given[True] if not name.startswith("pretraining")} & set(given[False])
+    for able in (True, False):
+        monkeypatch.setattr(engines, "cpu_has_bfloat16", lambda able=able: able)
+        assert names("$engines.cpu_has_bfloat16()") == given[able]
 
 
 @pytest.mark.parametrize(
