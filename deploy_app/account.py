@@ -92,6 +92,7 @@ class Account:
 
     def __init__(self, records: Iterable[FileRecord] = ()) -> None:
         self._records: dict[int, FileRecord] = {}
+        self._by_study: dict[str, list[FileRecord]] = {}
         for record in records:
             self.add(record)
 
@@ -104,6 +105,7 @@ class Account:
         if record.number in self._records:
             raise ValueError(f"file {record.number} is accounted for already")
         self._records[record.number] = record
+        self._by_study.setdefault(record.study_uid, []).append(record)
 
     @property
     def records(self) -> list[FileRecord]:
@@ -130,8 +132,9 @@ class Account:
         return next((record for record in self.records if record.status is Status.REJECTED), None)
 
     def of_study(self, study_uid: str, status: Status) -> list[FileRecord]:
-        """The records of a study's files that have a status."""
-        return [record for record in self.records if record.study_uid == study_uid and record.status is status]
+        """The records of a study's files that have a status, in the order of the files."""
+        found = [record for record in self._by_study.get(study_uid, ()) if record.status is status]
+        return sorted(found, key=lambda record: record.number)
 
     def run_report(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """report.json of the run.

@@ -72,6 +72,10 @@ class ImageTask:
     def reject(self, reason: str, sentence: str) -> None:
         """Takes the image out; its pixels go at once."""
         self.rejection = (reason, sentence)
+        self.drop_pixels()
+
+    def drop_pixels(self) -> None:
+        """Lets go of all that is large."""
         self.radiograph = self.report = None
 
 
@@ -141,6 +145,7 @@ class ServingRun:
         if task.report is not None:
             with self._rejecting(task, "writing"):
                 self._write_results(task)
+        task.drop_pixels()
         if self.stopped:
             return
         if task.rejection is not None:
@@ -212,7 +217,7 @@ class _Rejecting(_Ending):
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self.task.milliseconds[f"{self.step}_milliseconds"] = self.watch.milliseconds
         if isinstance(error, ModelFaultError | OutputNotWritableError) or not (error is None or isinstance(error, Exception)):
-            self.task.radiograph = self.task.report = None
+            self.task.drop_pixels()
             return super().__exit__(kind, error, traceback)
         if error is not None:
             self.task.reject(*rejection_of(error, self.task.image.path))

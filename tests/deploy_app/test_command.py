@@ -1,0 +1,157 @@
+"""The command as hospitals give it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving_runs import ROOT, CommandRun, command_line, report_of, run_command
+from typer.testing import CliRunner
+
+from deploy_app.command import app
+from deploy_app.request import Request, check_request, find_bundle
+from monai_pneumonia.errors import BadInputError, ModelFaultError, UsageError
+
+Study = Callable[..., Path]
+Launch = Callable[..., CommandRun]
+
+
+def test_help_is_quick_and_tells_the_exit_codes() -> None:
+    code = "import sys; import deploy_app.command; print([m for m in ('torch', 'monai', 'pydicom', 'holoscan') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stdout.strip() == "[]"
+    run = run_command([sys.executable, str(ROOT / "deploy_app"), "--help"], COLUMNS="200")
+    assert run.code == 0
+    for part in ("--input", "--output", "--model", "HOLOSCAN_INPUT_PATH", "Research use only", "5 some images served"):
+        assert part in run.output
+
+
+def test_version() -> None:
+    run = run_command([sys.executable, "-m", "deploy_app", "--version"], PYTHONPATH=str(ROOT))
+    assert run.code == 0
+    assert "Research use only" in run.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["-i", "x", "-o", "y"], ["-i", "x", "-o", "y", "-m", "z", "--unknown"], ["-i", "", "-o", "y", "-m", "z"]]
+)
+def test_wrong_usage(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("INPUT", "OUTPUT", "MODEL"):
+        monkeypatch.delenv(f"HOLOSCAN_{name}_PATH", raising=False)
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+# Wrong paths are told before anything heavy is loaded
+
+
+def wrong(tmp_path: Path, **paths: Path) -> CommandRun:
+    given = {"source": tmp_path, "output": tmp_path / "output", "model": ROOT / "bundle", **paths}
+    return run_command(command_line(**given))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "code", "word"),
+    [
+        ("source", "missing", 4, "does not exist"),
+        ("model", "missing", 6, "no model"),
+        ("model", ".", 6, "no bundle"),
+        ("output", ".", 2, "own"),
+    ],
+)
+def test_wrong_paths(tmp_path: Path, name: str, place: str, code: int, word: str) -> None:
+    run = wrong(tmp_path, **{name: tmp_path / place})
+    assert run.code == code
+    (line,) = run.lines_for_people
+    assert line.startswith("error: ")
+    assert word in line
+    assert run.log[-1]["exit_code"] == code
+    assert not run.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bundle_is_found(tmp_path: Path, tiny_model: Path) -> None:
+    assert find_bundle(tiny_model) == tiny_model
+    assert find_bundle(tiny_model.parent) == tiny_model
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(tiny_model)
+    with pytest.raises(ModelFaultError, match="2 bundles"):
+        find_bundle(tmp_path)
+    with pytest.raises(ModelFaultError, match="no model"):
+        find_bundle(tiny_model / "models" / "model.pt")
+
+
+def test_requests_that_cannot_be(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(BadInputError):
+        check_request(Request(tmp_path / "none", tmp_path / "out", tiny_model))
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError):
+        check_request(Request(tmp_path, tmp_path / "link", tiny_model))
+
+
+# Whole runs
+
+
+@pytest.mark.slow
+def test_a_run(study: Study, launch: Launch, tmp_path: Path) -> None:
+    study("1", "1", name="Doe^John.dcm")
+    study("1", "2", name="Doe^John lateral.dcm", ViewPosition="LL")
+    run = launch(LD_LIBRARY_PATH="")
+    assert run.code == 5
+    assert run.output.startswith("1 of 2 files served, 0 skipped, 1 rejected: ")
+    assert str(tmp_path / "output" / "report.json") in run.output
+    (line,) = run.lines_for_people
+    assert line.startswith("error: 1 of 2 files rejected")
+    events = [entry["event"] for entry in run.log]
+    assert events == ["started", "input_scanned", "model_loaded", "image_rejected", "image_served", "study_published", "finished"]
+    assert run.log[-1] | {"files": 2, "served": 1, "skipped": 0, "rejected": 1, "exit_code": 5} == run.log[-1]
+    assert all({"time", "level", "event"} <= entry.keys() for entry in run.log)
+    for secret in ("Doe", "secret", "1.2.3", "19500607", "2020010"):
+        assert secret not in run.errors.replace(str(tmp_path), "")
+
+
+@pytest.mark.slow
+def test_paths_from_the_environment(study: Study, holoscan: None, tmp_path: Path, tiny_model: Path) -> None:
+    study("1", "1")
+    paths = {"INPUT": tmp_path / "input", "OUTPUT": tmp_path / "out", "MODEL": tiny_model.parent}
+    run = run_command([sys.executable, str(ROOT / "deploy_app")], **{f"HOLOSCAN_{name}_PATH": str(path) for name, path in paths.items()})
+    assert run.code == 0, run.errors
+    assert report_of(tmp_path / "out")["counts"]["served"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_cleanly(study: Study, holoscan: None, tmp_path: Path, tiny_model: Path, number: signal.Signals) -> None:
+    for image in range(1, 41):
+        study(str(image), "1", values=np.roll(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64), image * 7, axis=1))
+    process = subprocess.Popen(
+        command_line(tmp_path / "input", tmp_path / "output", tiny_model),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "study_published" in line:
+            process.send_signal(number)
+            asked = time.monotonic()
+            break
+    lines += process.stderr.readlines()
+    assert process.wait(60) == 128 + number
+    assert time.monotonic() - asked < 30
+    assert "Traceback" not in "".join(lines)
+    assert lines[-1].startswith("error: the run was stopped")
+    names = sorted(item.name for item in (tmp_path / "output").iterdir())
+    assert 1 <= len(names) < 40
+    assert all(name.startswith("1.2.3.") for name in names)
+    assert all((tmp_path / "output" / name / "report.json").is_file() for name in names)

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from deploy_app import studies
+from deploy_app.account import FileRecord
+from deploy_app.studies import InputScan, scan_input
+
+Study = Callable[..., Path]
+SEGMENTATION, SR, KO, CT = (
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.88.33",
+    "1.2.840.10008.5.1.4.1.1.88.59",
+    "1.2.840.10008.5.1.4.1.1.2",
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "input").mkdir(exist_ok=True)
+    return tmp_path / "input"
+
+
+def left_out(scan: InputScan) -> dict[str, tuple[str, str]]:
+    return {record.name: (record.status.value, record.reason) for record in scan.left_out}
+
+
+def images(scan: InputScan) -> dict[str, list[str]]:
+    return {uid: [image.name for image in members] for uid, members in scan.studies.items()}
+
+
+def only(scan: InputScan) -> FileRecord:
+    assert not scan.studies
+    (record,) = scan.left_out
+    return record
+
+
+def test_images_are_grouped_by_study_in_the_order_of_their_names(study: Study, source: Path) -> None:
+    study("1", "2", name="b/2.dcm")
+    study("2", "1", name="a/1.dcm")
+    study("1", "1", name="c.dcm")
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.2": ["a/1.dcm"], "1.2.3.1": ["b/2.dcm", "c.dcm"]}
+    assert [image.number for members in scan.studies.values() for image in members] == [1, 2, 3]
+    assert not scan.left_out
+
+
+def test_the_order_does_not_depend_on_the_file_system(study: Study, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for image in "123":
+        study("1", image)
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda *a, **k: ((root, folders, names[::-1]) for root, folders, names in walk(*a, **k)))
+    assert images(scan_input(source)) == {"1.2.3.1": ["1-1.dcm", "1-2.dcm", "1-3.dcm"]}
+
+
+def test_a_file_for_an_input(study: Study) -> None:
+    assert images(scan_input(study("1", "1"))) == {"1.2.3.1": ["1-1.dcm"]}
+
+
+def test_what_is_skipped_by_name(study: Study, source: Path) -> None:
+    for name in (".hidden", ".folder/a.dcm", "DICOMDIR", "sub/dicomdir"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(b"anything")
+    os.mkfifo(source / "pipe")
+    assert left_out(scan_input(source)) == {
+        ".hidden": ("skipped", "hidden"),
+        ".folder/a.dcm": ("skipped", "hidden"),
+        "DICOMDIR": ("skipped", "dicomdir"),
+        "sub/dicomdir": ("skipped", "dicomdir"),
+        "pipe": ("skipped", "special_file"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "modality", "expected"),
+    [
+        (SEGMENTATION, "SEG", ("skipped", "no_image")),
+        (SR, "SR", ("skipped", "no_image")),
+        (KO, "KO", ("skipped", "no_image")),
+        ("1.2.3.4", "PR", ("skipped", "no_image")),
+        (CT, "CT", None),
+        ("1.2.3.4", "CT", None),
+    ],
+)
+def test_objects_without_an_image_are_skipped_and_foreign_images_left_to_the_gate(
+    study: Study, source: Path, sop_class: str, modality: str, expected: tuple[str, str] | None
+) -> None:
+    study("1", "1", SOPClassUID=sop_class, Modality=modality)
+    assert left_out(scan_input(source)).get("1-1.dcm") == expected
+
+
+def test_own_results_are_skipped(study: Study, source: Path) -> None:
+    study("1", "1", Manufacturer="monai-pneumonia", ManufacturerModelName="lesion recogniser")
+    assert only(scan_input(source)).reason == "no_image"
+
+
+def test_a_directory_of_a_medium_under_another_name(study: Study, source: Path) -> None:
+    dataset = pydicom.dcmread(study("1", "1"))
+    del dataset.Modality, dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    with pydicom.config.disable_value_validation():
+        pydicom.dcmwrite(source / "index", dataset)
+    (source / "1-1.dcm").unlink()
+    assert (only(scan_input(source)).status.value, only(scan_input(source)).reason) == ("skipped", "dicomdir")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "not_dicom"), (b"Dear colleague,\n", "not_dicom"), (b"\0" * 128 + b"DICM" + b"\xff" * 60, "damaged")],
+)
+def test_what_is_no_dicom_file(source: Path, content: bytes, reason: str) -> None:
+    (source / "Doe^John.dcm").write_bytes(content)
+    record = only(scan_input(source))
+    assert (record.status.value, record.reason) == ("rejected", reason)
+    assert "Doe" not in record.sentence
+    assert str(source) not in record.sentence
+
+
+@pytest.mark.parametrize(
+    ("tags", "keyword"),
+    [
+        ({"StudyInstanceUID": "../../etc"}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": "1.2/3"}, "StudyInstanceUID"),
+        ({"SOPInstanceUID": "1.2.3\\..\\4"}, "SOPInstanceUID"),
+        ({"StudyInstanceUID": None}, "StudyInstanceUID"),
+        ({"StudyInstanceUID": "1." * 40 + "1"}, "StudyInstanceUID"),
+    ],
+)
+def test_identifiers_that_cannot_name_a_folder(study: Study, source: Path, tags: dict[str, Any], keyword: str) -> None:
+    with pydicom.config.disable_value_validation():
+        study("1", "1", **tags)
+    record = only(scan_input(source))
+    assert (record.status.value, record.reason) == ("rejected", "invalid_identifier")
+    assert keyword in record.sentence
+    assert ".." not in record.sentence
+
+
+def test_files_larger_than_any_radiograph(study: Study, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "LARGEST_FILE", 100)
+    study("1", "1")
+    assert only(scan_input(source)).reason == "oversized"
+
+
+def test_a_copy_of_an_image_is_skipped(study: Study, source: Path) -> None:
+    shutil.copy(study("1", "1", name="b.dcm"), source / "a.dcm")
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.1": ["a.dcm"]}
+    assert left_out(scan) == {"b.dcm": ("skipped", "duplicate")}
+
+
+def test_two_images_of_one_identifier_are_both_rejected(study: Study, source: Path) -> None:
+    study("1", "1", name="a.dcm")
+    study("1", "1", name="b.dcm", PatientID="another")
+    study("1", "2", name="c.dcm")
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.1": ["c.dcm"]}
+    assert left_out(scan) == dict.fromkeys(("a.dcm", "b.dcm"), ("rejected", "ambiguous_identifier"))
+    assert {record.study_uid for record in scan.left_out} == {"1.2.3.1"}
+
+
+def test_one_identifier_in_two_studies_is_ambiguous(study: Study, source: Path) -> None:
+    study("1", "1")
+    study("2", "1", SOPInstanceUID="1.2.3.1.1")
+    assert not scan_input(source).studies
+
+
+def test_links_are_followed_and_circles_end(study: Study, source: Path, tmp_path: Path) -> None:
+    study("1", "1")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(source / "1-1.dcm", elsewhere / "far.dcm")
+    (source / "circle").symlink_to(source)
+    (source / "link").symlink_to(elsewhere)
+    (source / "again").symlink_to(elsewhere)
+    (source / "nowhere.dcm").symlink_to(tmp_path / "gone")
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.1": ["again/far.dcm"]}
+    assert left_out(scan) == {"nowhere.dcm": ("rejected", "not_readable")}
+
+
+def test_the_output_folder_is_left_aside(study: Study, source: Path) -> None:
+    study("1", "1")
+    study("2", "1", name="results/sr.dcm")
+    assert images(scan_input(source, source / "results")) == {"1.2.3.1": ["1-1.dcm"]}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_rejected(study: Study, source: Path) -> None:
+    study("1", "1").chmod(0)
+    (source / "closed").mkdir(mode=0)
+    assert left_out(scan_input(source)) == {"1-1.dcm": ("rejected", "not_readable"), "closed/": ("rejected", "not_readable")}
+
+
+def test_names_that_are_no_text(source: Path) -> None:
+    (source / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"x")
+    only(scan_input(source)).name.encode("utf-8")
+
+
+def test_a_folder_that_cannot_be_listed_is_named(study: Study, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study("1", "1")
+    (source / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    scan = scan_input(source)
+    assert left_out(scan) == {"closed/": ("rejected", "not_readable")}
+    assert list(scan.studies) == ["1.2.3.1"]
+
+
+def test_all_files_are_numbered_once(study: Study, source: Path) -> None:
+    study("1", "1", name="b.dcm")
+    study("1", "2", name="d.dcm", SOPInstanceUID=generate_uid())
+    for name in ("a.txt", ".c", "e.txt"):
+        (source / name).write_bytes(b"x")
+    scan = scan_input(source)
+    numbers = [record.number for record in scan.left_out] + [image.number for members in scan.studies.values() for image in members]
+    assert sorted(numbers) == [1, 2, 3, 4, 5]
