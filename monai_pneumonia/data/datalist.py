@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
-
-import jsonschema
+from typing import TYPE_CHECKING, Any
 
 from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError
+
+if TYPE_CHECKING:
+    import jsonschema
 
 SECTIONS = ("training", "validation", "testing")
 MASK_KINDS = ("pixel", "box", "empty", "unknown")
@@ -154,6 +155,8 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
     Raises:
         BadInputError: the file is missing, no JSON, or breaks the schema; all breaches are named.
     """
+    import jsonschema  # what serves without a datalist does without it
+
     file = Path(path)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import cast
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from monai_pneumonia.inference.inferno import inferno
 from monai_pneumonia.inference.report import PNEUMONIA, LesionReport
 
 LONGEST_SIDE = 1024
 SHORTEST_LONG_SIDE = 512
-COLORMAP = "inferno"
 
 _STRONGEST_TINT = 0.6
 _DISPLAY_PERCENTILES = (0.5, 99.5)
@@ -71,7 +70,7 @@ def _tinted(pixels: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """Grey levels under a tint that grows with the attention, uint8 [h, w, 3]."""
     low, high = np.percentile(pixels, _DISPLAY_PERCENTILES)
     grey = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1)[..., None]
-    colors = matplotlib.colormaps[COLORMAP](np.clip(attention, 0, 1))[..., :3]
+    colors = inferno(attention)
     strength = _STRONGEST_TINT * np.clip(attention, 0, 1)[..., None]
     return np.asarray(((1 - strength) * grey + strength * colors) * 255 + 0.5).astype(np.uint8)
 
@@ -118,7 +117,7 @@ def _with_legend(image: Image.Image, report: LesionReport) -> Image.Image:
 def _draw_color_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, top: int) -> None:
     """The colours from 0 to 1 at the right end of a legend line."""
     length, height = 96, 12
-    ramp = matplotlib.colormaps[COLORMAP](np.linspace(0, 1, length))[None, :, :3].repeat(height, axis=0)
+    ramp = inferno(np.linspace(0, 1, length))[None].repeat(height, axis=0)
     left = canvas.width - _MARGIN - 14 - length
     canvas.paste(Image.fromarray((ramp * 255 + 0.5).astype(np.uint8)), (left, top + 4))
     draw.text((left - 14, top), "0", fill=_TEXT, font=font)
@@ -126,4 +125,5 @@ def _draw_color_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, font: ImageF
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), _FONT_SIZE)
+    """Pillow's own, at a size of which the legend is readable."""
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(_FONT_SIZE))

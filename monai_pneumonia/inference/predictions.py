@@ -158,7 +158,7 @@ class PredictionWriter:
 
     def _write_maps(self, identifier: str, image: str | os.PathLike[str], name: str, report: LesionReport) -> LesionReport | PneumoniaError:
         """Writes the files beside the table; gives the error where the picture can no longer be read."""
-        from monai_pneumonia.inference.overlay import draw_overlay  # matplotlib loads slowly, and a table needs none
+        from monai_pneumonia.inference.overlay import draw_overlay  # a table needs none
 
         try:
             overlay = draw_overlay(read_radiograph(image).pixels, report)
