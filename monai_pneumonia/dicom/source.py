@@ -12,7 +12,7 @@ from pydicom.uid import UID_dictionary
 
 from monai_pneumonia.dicom.gate import read_file_tags
 from monai_pneumonia.dicom.identifiers import is_uid, mended_date, mended_time, moment_of
-from monai_pneumonia.errors import UnreadableImageError
+from monai_pneumonia.errors import PneumoniaError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_tags import code, unchecked_values
 
 UTF_8 = "ISO_IR 192"
@@ -60,24 +60,34 @@ def mended_header(source: Dataset) -> Dataset:
     UTF-8. Nothing of the pixels is kept but their number.
 
     Raises:
-        UnreadableImageError: an identifier without which no result can refer to the image is missing or no UID, or its SOP
-            class is none of the standard's.
+        UnreadableImageError: an identifier without which no result can refer to the image is missing or no UID, its SOP class is
+            none of the standard's, or its tags are damaged.
     """
     with unchecked_values():
-        header = Dataset()
-        header.SpecificCharacterSet = UTF_8
-        for keyword in _UIDS:
-            setattr(header, keyword, _uid(source, keyword))
-        if header.SOPClassUID not in UID_dictionary:
-            raise UnreadableImageError("its SOP class is none of the standard's: export it as CR or DX image")
-        header.Modality = code(source, "Modality") or "CR"
-        for keyword in _TEXTS:
-            text = _text(source, keyword)
-            if text or keyword in _EMPTY_WHERE_ABSENT:
-                setattr(header, keyword, text)
-        _add_person(header, source)
-        _add_moments(header, source)
-        _add_picture(header, source)
+        try:
+            return _mended(source)
+        except PneumoniaError:
+            raise
+        except Exception as error:
+            # The error's text may quote what the file says, of whomever.
+            raise UnreadableImageError(f"its tags are damaged ({type(error).__name__}): export the image anew") from error
+
+
+def _mended(source: Dataset) -> Dataset:
+    header = Dataset()
+    header.SpecificCharacterSet = UTF_8
+    for keyword in _UIDS:
+        setattr(header, keyword, _uid(source, keyword))
+    if header.SOPClassUID not in UID_dictionary:
+        raise UnreadableImageError("its SOP class is none of the standard's: export it as CR or DX image")
+    header.Modality = code(source, "Modality") or "CR"
+    for keyword in _TEXTS:
+        text = _text(source, keyword)
+        if text or keyword in _EMPTY_WHERE_ABSENT:
+            setattr(header, keyword, text)
+    _add_person(header, source)
+    _add_moments(header, source)
+    _add_picture(header, source)
     return header
 
 
@@ -120,6 +130,8 @@ def _add_moments(header: Dataset, source: Dataset) -> None:
 
 def _add_picture(header: Dataset, source: Dataset) -> None:
     header.Rows, header.Columns = int(source.get("Rows") or 0), int(source.get("Columns") or 0)
+    if header.Rows < 1 or header.Columns < 1:
+        raise UnreadableImageError("its tags state no size: results could not be placed on it; export it anew")
     directions = [str(direction) for direction in source.get("PatientOrientation") or ()]
     valid = len(directions) == 2 and all(map(_DIRECTION.fullmatch, directions))
     header.PatientOrientation = directions if valid else ""

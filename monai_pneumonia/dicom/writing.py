@@ -17,7 +17,7 @@ from monai_pneumonia.dicom.algorithm import Algorithm
 from monai_pneumonia.dicom.common import CAPTURE, REPORT, SEGMENTATION, ResultContext
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import mended_header, read_header
-from monai_pneumonia.errors import UsageError
+from monai_pneumonia.errors import UnreadableImageError, UsageError
 from monai_pneumonia.inference.predictions import written_to
 from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, LesionReport
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
@@ -104,8 +104,11 @@ def _require_highdicom() -> None:
 
 
 def _check_agreement(header: Dataset, report: LesionReport, algorithm: Algorithm, radiograph: Radiograph) -> None:
+    stated_size = (header.Rows, header.Columns)
+    if stated_size != radiograph.pixels.shape == report.attention_map.shape:
+        raise UnreadableImageError("the image's tags state a size more than once, and not the same: export it anew")
     sizes = {
-        "the image's tags": (header.Rows, header.Columns),
+        "the image's tags": stated_size,
         "its pixels": radiograph.pixels.shape,
         "the report's map": report.attention_map.shape,
         "its regions": report.lesion_labels.shape,

@@ -24,6 +24,7 @@ RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
 _REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation")
+_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PixelRepresentation", "PlanarConfiguration")
 _COLOUR_IN_JPEG_2000 = ("YBR_RCT", "YBR_ICT")
 _REMEDY = "give a single-frame CR or DX image"
 
@@ -80,6 +81,9 @@ def _check_object(path: Path, dataset: Dataset) -> None:
     missing = [keyword for keyword in _REQUIRED if dataset.get(keyword) is None]
     if missing:
         raise UnreadableImageError(f"{path}: lacks {', '.join(missing)}: export the image anew")
+    # Decoders quote what they cannot use; texts in the place of numbers are damage, and may be anybody's.
+    if any(not isinstance(dataset.get(keyword) or 0, int) for keyword in _NUMBERS) or dataset.PixelRepresentation not in (0, 1):
+        raise UnreadableImageError(f"{path}: the tags that describe its pixels are damaged: export or fetch the image anew")
     if code(dataset, "PhotometricInterpretation") not in (*_GREY, *_COLOUR, *_COLOUR_IN_JPEG_2000):
         raise UnreadableImageError(f"{path}: its photometric interpretation is not supported: export it as MONOCHROME2")
     check_size(path, int(dataset.Rows), int(dataset.Columns))

@@ -11,7 +11,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from monai_pneumonia.radiograph.codestream import declared_size, is_cut_short
+from monai_pneumonia.radiograph.codestream import declared_shape, is_cut_short
 from monai_pneumonia.radiograph.dicom_tags import quoted_uid
 from monai_pneumonia.radiograph.types import one_line
 
@@ -70,7 +70,10 @@ def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.
     for decoder in decoders:
         try:
             return _decode(dataset, decoder)
-        except Exception as error:
+        except BaseException as error:
+            # Decoders written in Rust (RLE) panic on damaged data, with an exception that is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             failures.append(f"{decoder}: {one_line(error)}")
     raise DecodingError(f"{quoted_uid(dataset.file_meta.TransferSyntaxUID)}: {'; '.join(failures)}")
 
@@ -78,9 +81,16 @@ def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.
 def _check_stream(dataset: Dataset) -> None:
     """Compares a compressed stream with the tags: a decoder would allocate what the stream declares, and may fill what is missing."""
     stream = _first_frame(dataset)
-    size = declared_size(stream)
-    if size is not None and size != (dataset.Rows, dataset.Columns):
-        raise DecodingError(f"the compressed stream is {size[0]} x {size[1]}, but the tags say {dataset.Rows} x {dataset.Columns}")
+    if dataset.file_meta.TransferSyntaxUID == uid.RLELossless:
+        # It declares nothing: its decoder goes by the tags.
+        return
+    shape = declared_shape(stream)
+    if shape is None:
+        raise DecodingError("the compressed stream does not begin as one of its kind")
+    if shape[:2] != (dataset.Rows, dataset.Columns):
+        raise DecodingError(f"the compressed stream is {shape[0]} x {shape[1]}, but the tags say {dataset.Rows} x {dataset.Columns}")
+    if shape[2] != dataset.SamplesPerPixel:
+        raise DecodingError(f"the compressed stream has {shape[2]} samples a pixel, but the tags say {dataset.SamplesPerPixel}")
     if is_cut_short(stream):
         raise DecodingError("the compressed stream ends before its end marker: the file was cut short")
 
@@ -136,7 +146,8 @@ def _decode_jpeg_12_bit(dataset: Dataset) -> np.ndarray:
     # The polarity is applied later, once, for all transfer syntaxes.
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation))
+    # GDCM ends the process over a high bit that does not fit; in a compressed stream it means nothing.
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.BitsStored - 1, dataset.PixelRepresentation))
     # GDCM's Python binding hands bytes over as a string.
     decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
     values = np.frombuffer(decoded, dtype=np.int16 if dataset.PixelRepresentation else np.uint16)

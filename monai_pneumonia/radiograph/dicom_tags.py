@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,11 @@ from typing import Any
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, UID_dictionary
+from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, UID_dictionary
+
+from monai_pneumonia.errors import RejectedImageError
+from monai_pneumonia.radiograph.types import MAX_PIXELS
 
 # Only these are asked for: names and identifiers of patients do not come into memory as such.
 _TAGS = [
@@ -52,6 +57,10 @@ _MODALITIES = frozenset(
     )
 )
 
+# A grey picture of 16 bits, and room for what else a file may hold.
+_MAX_INFLATED = 2 * MAX_PIXELS + 2**26
+_PIECE = 2**20
+
 _validation_lock = threading.RLock()
 
 
@@ -67,9 +76,11 @@ def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None)
         the data set; its file meta information states a transfer syntax in any case.
 
     Raises:
+        RejectedImageError: a deflated file that inflates to more than any radiograph takes.
         Exception: whatever pydicom raises; its text may quote the file.
     """
     with unchecked_values():
+        _check_inflated_size(path, has_preamble)
         wanted: list[Any] = [*_TAGS, *OVERLAY_BIT_POSITIONS] if tags is None else list(tags)
         dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=wanted, stop_before_pixels="PixelData" not in wanted)
         if not hasattr(dataset, "file_meta"):
@@ -79,6 +90,22 @@ def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None)
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _syntax_found(dataset)
     return dataset
+
+
+def _check_inflated_size(path: Path, has_preamble: bool) -> None:
+    """Refuses a deflated file that grows beyond all measure: pydicom would inflate it whole, and a small one may hold gigabytes."""
+    with path.open("rb") as stream:
+        read_preamble(stream, force=not has_preamble)
+        if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        inflater, size, piece = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
+        while not inflater.eof and (piece := inflater.unconsumed_tail or stream.read(_PIECE)):
+            size += len(inflater.decompress(piece, _PIECE))
+            if size > _MAX_INFLATED:
+                raise RejectedImageError(
+                    f"{path}: inflates to more than the {_MAX_INFLATED // 1_000_000} MB that a radiograph may have: "
+                    "give a single-frame CR or DX image"
+                )
 
 
 @contextmanager

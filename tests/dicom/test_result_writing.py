@@ -229,6 +229,18 @@ def test_images_that_cannot_be_read_or_referred_to_write_nothing(tmp_path: Path,
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_that_states_two_sizes_is_damaged(chest_file: Path, tmp_path: Path) -> None:
+    # Its tags after the pixels are read with the pixels alone.
+    dataset = pydicom.dcmread(chest_file)
+    radiograph = read_radiograph(chest_file)
+    dataset.Rows = 61
+    with pytest.raises(UnreadableImageError, match="more than once"):
+        write_results(dataset, lesion_report(two_spots(60, 44)), ALGORITHM, tmp_path / "out", radiograph)
+    dataset.Rows = 0
+    with pytest.raises(UnreadableImageError, match="state no size"):
+        write_results(dataset, lesion_report(two_spots(60, 44)), ALGORITHM, tmp_path / "out", radiograph)
+
+
 def test_data_sets_are_taken_with_their_radiograph(chest_file: Path, report: LesionReport, tmp_path: Path) -> None:
     dataset = pydicom.dcmread(chest_file)
     with pytest.raises(UsageError, match="radiograph"):

@@ -139,3 +139,10 @@ def test_nothing_is_warned_of_and_the_switches_stay(tmp_path: Path, caplog: pyte
     assert caught == []
     assert "secret" not in caplog.text.lower()
     assert (config.settings.reading_validation_mode, config.settings.writing_validation_mode) == modes
+
+
+def test_tags_of_a_wrong_kind_are_damage(chest_file: Path) -> None:
+    header = read_header(chest_file)
+    header.add_new("Rows", "IS", ["60", "61"])
+    with pytest.raises(UnreadableImageError, match=r"its tags are damaged \(TypeError\): export"):
+        mended_header(header)

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from radiograph_files import SECONDARY_CAPTURE, dicom_dataset, marker, save_dicom, write_dicom
 
 from monai_pneumonia.errors import BadInputError, RejectedImageError, UnreadableImageError
-from monai_pneumonia.radiograph import read_radiograph
+from monai_pneumonia.radiograph import dicom_tags, read_radiograph
 from monai_pneumonia.radiograph import types as radiograph_types
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -350,3 +350,41 @@ def test_a_modality_that_is_none_is_rejected_without_repeating_it(modality: str,
     with pytest.raises(RejectedImageError, match="modality of no known kind") as caught:
         read_radiograph(_written(tmp_path, Modality=modality))
     assert modality not in str(caught.value)
+
+
+@pytest.mark.parametrize("has_preamble", [True, False])
+def test_a_deflated_file_is_read_and_one_that_inflates_beyond_measure_is_not(
+    has_preamble: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = dicom_dataset(marker())
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
+    path = save_dicom(dataset, tmp_path / "a.dcm")
+    plain = read_radiograph(save_dicom(dicom_dataset(marker()), tmp_path / "b.dcm"))
+    np.testing.assert_array_equal(read_radiograph(path).pixels, plain.pixels)
+    monkeypatch.setattr(dicom_tags, "_MAX_INFLATED", 2000)
+    monkeypatch.setattr(dicom_tags, "_PIECE", 64)
+    if not has_preamble:
+        path.write_bytes(path.read_bytes()[132:])
+    with pytest.raises(RejectedImageError, match="inflates to more than the 0 MB"):
+        dicom_tags.read_tags(path, has_preamble)
+    read_radiograph(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "HighBit", "PixelRepresentation", "PlanarConfiguration"])
+def test_texts_in_the_place_of_numbers_are_not_repeated(keyword: str, tmp_path: Path) -> None:
+    # A damaged length, or a tag that is another's: decoders would quote the value.
+    path = _written(tmp_path, **{keyword: None} if keyword != "PlanarConfiguration" else {})
+    dataset = pydicom.dcmread(path)
+    dataset.add_new(keyword, "LO", "Secret^Name")
+    dataset.save_as(path)
+    with pytest.raises(UnreadableImageError, match="damaged: export") as caught:
+        read_radiograph(path)
+    assert "Secret" not in str(caught.value)
+
+
+def test_a_grey_picture_may_leave_its_planar_configuration_empty(tmp_path: Path) -> None:
+    path = _written(tmp_path)
+    dataset = pydicom.dcmread(path)
+    dataset.PlanarConfiguration = None
+    dataset.save_as(path)
+    assert read_radiograph(path).pixels.shape == (60, 44)

@@ -46,6 +46,13 @@ def test_12_bit_jpeg_comes_near(tmp_path: Path) -> None:
     assert np.abs(decoded.astype(int) - values).max() <= 6
 
 
+def test_a_high_bit_that_does_not_fit_is_no_crash_of_the_12_bit_decoder(tmp_path: Path) -> None:
+    # GDCM would end the process.
+    dataset = dicom_dataset(marker(32, 24).astype(np.uint16) * 16, bits=12, HighBit=3)
+    encapsulate_frame(dataset, JPEG_12_BIT, "1.2.840.10008.1.2.4.51")
+    assert _decoded(save_dicom(dataset, tmp_path / "a.dcm")).max() > 4000
+
+
 def test_8_bit_jpeg_under_the_extended_syntax(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_baseline")
     dataset = pydicom.dcmread(path)
@@ -116,6 +123,39 @@ def test_a_stream_larger_than_the_tags_say_is_not_decoded(syntax: str, tmp_path:
     dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), syntax))
     dataset.Rows = 30
     with pytest.raises(DecodingError, match="stream is 60 x 44, but the tags say 30 x 44"):
+        stored_values(dataset)
+
+
+def test_a_stream_with_more_samples_than_the_tags_say_is_not_decoded(tmp_path: Path) -> None:
+    # A JPEG 2000 stream may state 16384: a decoder would take a thousand times the memory that the tags speak of.
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), "jpeg_2000"))
+    dataset.SamplesPerPixel = 3
+    with pytest.raises(DecodingError, match="stream has 1 samples a pixel, but the tags say 3"):
+        stored_values(dataset)
+
+
+def test_a_stream_of_another_kind_is_not_decoded(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), "rle"))
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.70")
+    with pytest.raises(DecodingError, match="does not begin as one of its kind"):
+        stored_values(dataset)
+
+
+def test_a_decoder_that_panics_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What decoders written in Rust raise over some damaged RLE data; tests/dicom/test_mutated_files.py has such data.
+    class PanicException(BaseException):
+        pass
+
+    def panicking(dataset: pydicom.Dataset, decoder: str) -> tuple[np.ndarray, str]:
+        raise PanicException("index out of bounds") if decoder == "pylibjpeg" else KeyboardInterrupt
+
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), "rle"))
+    monkeypatch.setattr(dicom_pixels, "_decode", panicking)
+    monkeypatch.setattr(dicom_pixels, "_DECODERS", {"1.2.840.10008.1.2.5": ("pylibjpeg",)})
+    with pytest.raises(DecodingError, match="PanicException: index out of bounds"):
+        stored_values(dataset)
+    monkeypatch.setattr(dicom_pixels, "_DECODERS", {"1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom")})
+    with pytest.raises(KeyboardInterrupt):
         stored_values(dataset)
 
 
