@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from monai_pneumonia import __version__
+
 ROOT = Path(__file__).parents[2]
 STUDY: dict[str, Any] = {
     "name": "tiny",
@@ -186,16 +188,51 @@ def test_killed_and_taken_up_again_it_ends_as_an_unbroken_run(unbroken: Path, tm
     assert rows_of(tmp_path / "out" / "differences.csv") == rows_of(unbroken / "out" / "differences.csv")
 
 
-def test_a_failed_training_stops_no_other_and_a_changed_study_is_another(unbroken: Path) -> None:
-    out = unbroken / "out"
+@pytest.fixture(scope="module")
+def changed(unbroken: Path) -> tuple[Path, set[str], str]:
+    """The study with other arms in the same folder, one fold of it: one fails, one has all that an arm can have.
+
+    Gives the folder, the names of the jobs that came along, and what was told of the failure.
+    """
     former = {job.name for job in jobs_of(unbroken)}
-    changed = {**STUDY, "arms": {**STUDY["arms"], "focal": {"from": "plain", "overrides": {"loss#name": "no_such_loss"}}}, "questions": []}
-    failed = run(unbroken, "--folds", "0", expect=1, study=changed)
-    assert "no_such_loss" in failed.stderr
-    assert "1 trainings failed (focal-seed0-fold0-1-" in failed.stderr
-    assert {row["arm"] for row in rows_of(out / "ablation.csv")} == {"plain"}
+    full = {"attention#enabled": True, "attention#guided": True, "attention#weight": 1.0, "attention#outlined_share": 0.2}
+    arms = {
+        "plain": STUDY["arms"]["plain"],
+        "focal": {"from": "plain", "overrides": {"loss#name": "no_such_loss"}},
+        "full": {"from": "plain", "overrides": {**full, "regulation#enabled": True, "max_epochs": 1}, "pretraining": True},
+    }
+    pretraining = {"backbone": "efficientnet-b0", "input_size": 64, "max_epochs": 1, "batch_size": 8, "num_workers": 0}
+    study = {**STUDY, "arms": arms, "pretraining": pretraining, "questions": []}
+    told = run(unbroken, "--folds", "0", expect=1, study=study).stderr
+    return unbroken, {job.name for job in jobs_of(unbroken)} - former, told
+
+
+def test_a_failed_training_stops_no_other_and_a_changed_study_is_another(changed: tuple[Path, set[str], str]) -> None:
+    folder, new, told = changed
+    out = folder / "out"
+    assert "no_such_loss" in told
+    assert "1 trainings failed (focal-seed0-fold0-1-" in told
+    assert {row["arm"] for row in rows_of(out / "ablation.csv")} == {"plain", "full"}
     assert not (out / "predictions" / "focal").exists()
-    assert "1 of 2 trainings are not done" in (out / "ablation.html").read_text()
-    new = {job.name for job in jobs_of(unbroken)} - former
-    assert len(new) == 1
-    assert next(iter(new)).startswith("focal-seed0-fold0-1-")
+    # The pre-training counts as one.
+    assert "1 of 4 trainings are not done" in (out / "ablation.html").read_text()
+    assert sorted(name.rsplit("-", 1)[0] for name in new) == ["focal-seed0-fold0-1", "full-seed0-fold0-1", "pretraining-seed0-fold0"]
+
+
+def test_an_arm_starts_from_its_pretraining_and_learns_from_outlines(changed: tuple[Path, set[str], str]) -> None:
+    folder, new, _ = changed
+    out = folder / "out"
+    jobs = {name.split("-")[0]: out / "jobs" / name for name in new}
+    datalist = json.loads(next(out.glob("phantoms-*/datalist.json")).read_text())
+    held_out = {row["id"] for row in rows_of(out / "predictions" / "full" / "0" / "1" / "fold0-validation.csv")}
+    cut = len(datalist["training"]) + len(datalist["validation"])
+    # Pre-trained on what this fold does not hold out, and on nothing else.
+    assert f"pre-training on {cut - len(held_out)} pictures of" in (jobs["pretraining"] / "log.txt").read_text()
+    encoder = jobs["pretraining"] / "bundle" / "models" / "pretrained_encoder.pt"
+    assert f"--pretrained_encoder {encoder}" in (jobs["full"] / "log.txt").read_text()
+    assert json.loads((jobs["full"] / "job.json").read_text())["needs"] == jobs["pretraining"].name
+    # Both were read: with the outlines by this arm, without them by all others.
+    assert {name.name.removeprefix(f"{__version__}-") for name in (out / "cache").iterdir()} == {"64-stretch", "64-stretch-outlined"}
+    pointing = [row for row in rows_of(out / "ablation.csv") if row["arm"] == "full" and row["metric"] == "pointing_game_pixel"]
+    assert {row["split"] for row in pointing} == {"validation", "testing", "flipped"}
+    assert ("full", "plain") in {(row["arm"], row["reference"]) for row in rows_of(out / "differences.csv")}
