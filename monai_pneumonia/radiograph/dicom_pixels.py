@@ -7,26 +7,27 @@ from collections.abc import Mapping
 
 import numpy as np
 import pydicom
-from pydicom import uid
+from pydicom import config, uid
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from monai_pneumonia.radiograph.codestream import declared_shape, is_cut_short
 from monai_pneumonia.radiograph.dicom_tags import quoted_uid
+from monai_pneumonia.radiograph.gdcm_process import decode_by_gdcm
 from monai_pneumonia.radiograph.types import one_line
 
-_JPEG_12_BIT = "gdcm-12-bit"
+_GDCM = "gdcm"
 # Which decoder reads which transfer syntax, best first. Named instead of left to pydicom, so that a picture looks the same whatever else is
-# installed, and so that the GPL decoder pylibjpeg-libjpeg is never called.
+# installed, and so that the GPL decoder pylibjpeg-libjpeg is never called. GDCM, which may end its process, only where nothing else reads.
 _DECODERS: Mapping[str, tuple[str, ...]] = {
-    "1.2.840.10008.1.2.4.50": ("pillow", "gdcm"),  # JPEG Baseline
-    "1.2.840.10008.1.2.4.51": (_JPEG_12_BIT, "pillow", "gdcm"),  # JPEG Extended
-    "1.2.840.10008.1.2.4.57": ("gdcm",),  # JPEG Lossless
-    "1.2.840.10008.1.2.4.70": ("gdcm",),  # JPEG Lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80": ("pyjpegls", "gdcm"),  # JPEG-LS lossless
-    "1.2.840.10008.1.2.4.81": ("pyjpegls", "gdcm"),  # JPEG-LS near-lossless
-    "1.2.840.10008.1.2.4.90": ("pylibjpeg", "pillow", "gdcm"),  # JPEG 2000 lossless
-    "1.2.840.10008.1.2.4.91": ("pylibjpeg", "pillow", "gdcm"),  # JPEG 2000
+    "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG Baseline
+    "1.2.840.10008.1.2.4.51": (_GDCM, "pillow"),  # JPEG Extended
+    "1.2.840.10008.1.2.4.57": (_GDCM,),  # JPEG Lossless
+    "1.2.840.10008.1.2.4.70": (_GDCM,),  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": ("pyjpegls",),  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.81": ("pyjpegls",),  # JPEG-LS near-lossless
+    "1.2.840.10008.1.2.4.90": ("pylibjpeg", "pillow"),  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91": ("pylibjpeg", "pillow"),  # JPEG 2000
     "1.2.840.10008.1.2.4.201": ("pylibjpeg",),  # High-throughput JPEG 2000 lossless
     "1.2.840.10008.1.2.4.202": ("pylibjpeg",),  # the same, resolution first
     "1.2.840.10008.1.2.4.203": ("pylibjpeg",),  # High-throughput JPEG 2000
@@ -53,7 +54,8 @@ def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
     Raises:
         DecodingError: no decoder for the transfer syntax, or none that can read these data.
     """
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    # Unchecked: pydicom would quote in a warning what stands in the place of a UID.
+    syntax = UID(dataset.file_meta.TransferSyntaxUID, validation_mode=config.IGNORE)
     if not syntax.is_transfer_syntax:
         raise DecodingError("its transfer syntax is unknown")
     if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
@@ -105,8 +107,8 @@ def _first_frame(dataset: Dataset) -> bytes:
 
 
 def _decode(dataset: Dataset, decoder: str) -> tuple[np.ndarray, str]:
-    if decoder == _JPEG_12_BIT:
-        return _decode_jpeg_12_bit(dataset), str(dataset.PhotometricInterpretation)
+    if decoder == _GDCM:
+        return _decode_by_gdcm(dataset), str(dataset.PhotometricInterpretation)
     return _decode_by_pydicom_3(dataset, decoder) if _PYDICOM_3 else _decode_by_pydicom_2(dataset, decoder)
 
 
@@ -128,27 +130,19 @@ def _decode_by_pydicom_2(dataset: Dataset, decoder: str) -> tuple[np.ndarray, st
     return dataset.pixel_array, "RGB" if photometric in ("YBR_RCT", "YBR_ICT") else photometric
 
 
-def _decode_jpeg_12_bit(dataset: Dataset) -> np.ndarray:
-    """JPEG Extended with 12-bit samples, which pydicom has no decoder for but the GPL one; GDCM itself reads it."""
-    if dataset.BitsAllocated != 16 or dataset.BitsStored <= 8 or dataset.SamplesPerPixel != 1:
+def _decode_by_gdcm(dataset: Dataset) -> np.ndarray:
+    """JPEG Lossless, and JPEG Extended with 12-bit samples; pydicom has no decoder for the latter but the GPL one."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == uid.JPEGExtended12Bit and (dataset.BitsAllocated != 16 or dataset.BitsStored <= 8 or dataset.SamplesPerPixel != 1):
         raise DecodingError("not 12-bit samples, one a pixel, in 16 bits")
-    gdcm = importlib.import_module("gdcm")
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(_first_frame(dataset))
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((dataset.Columns, dataset.Rows, 1))
-    image.SetDataElement(element)
-    # The polarity is applied later, once, for all transfer syntaxes.
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    # GDCM ends the process over a high bit that does not fit; in a compressed stream it means nothing.
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.BitsStored - 1, dataset.PixelRepresentation))
-    # GDCM's Python binding hands bytes over as a string.
-    decoded = image.GetBuffer().encode("utf-8", "surrogateescape")
-    values = np.frombuffer(decoded, dtype=np.int16 if dataset.PixelRepresentation else np.uint16)
-    return values.reshape(dataset.Rows, dataset.Columns)
+    samples, allocated = dataset.SamplesPerPixel, dataset.BitsAllocated
+    image = {
+        "syntax": str(syntax),
+        # The polarity is applied later, once, for all transfer syntaxes.
+        "photometric": "MONOCHROME2" if samples == 1 else str(dataset.PhotometricInterpretation),
+        **{"rows": dataset.Rows, "columns": dataset.Columns, "samples": samples, "allocated": allocated},
+        **{"stored": dataset.BitsStored, "signed": dataset.PixelRepresentation},
+    }
+    decoded = decode_by_gdcm(_first_frame(dataset), image)
+    values = np.frombuffer(decoded, dtype=f"{'i' if dataset.PixelRepresentation else 'u'}{allocated // 8}")
+    return values.reshape(dataset.Rows, dataset.Columns, *(() if samples == 1 else (samples,)))

@@ -121,7 +121,7 @@ def _watch(cases: list[Case], folder: Path, account: Account, write_every: int) 
         if finished:
             return
         if account.failures:
-            account.failures[-1] += "\n" + text[-1500:]
+            account.failures[-1] += "\n" + _last_words(text)
 
 
 def _one_child(cases: Iterator[Case], folder: Path, stderr: IO[bytes], account: Account, write_every: int) -> bool:
@@ -155,6 +155,12 @@ def _one_child(cases: Iterator[Case], folder: Path, stderr: IO[bytes], account: 
         child.wait()
         child.stdin.close()
         reader.join()
+
+
+def _last_words(text: str) -> str:
+    """What a child that died wrote at its end: what native code said, and where in Python it was."""
+    lines = text.split("Extension modules:")[0].rstrip().splitlines()
+    return "\n".join(line for line in lines[-40:] if line.strip())[-3000:]
 
 
 def _collect(lines: Iterable[str], answers: queue.SimpleQueue[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 from radiograph_files import GDCM_NAMES, JPEG_12_BIT, dicom_dataset, encapsulate_frame, marker, save_dicom, write_dicom
 
-from monai_pneumonia.radiograph import dicom_pixels
-from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
+from monai_pneumonia.radiograph import dicom_pixels, gdcm_process
+from monai_pneumonia.radiograph.dicom_pixels import DecodingError, _first_frame, stored_values
 
 
 def _decoded(path: Path) -> np.ndarray:
@@ -44,6 +45,40 @@ def test_12_bit_jpeg_comes_near(tmp_path: Path) -> None:
     encapsulate_frame(dataset, JPEG_12_BIT, "1.2.840.10008.1.2.4.51")
     decoded = _decoded(save_dicom(dataset, tmp_path / "a.dcm"))
     assert np.abs(decoded.astype(int) - values).max() <= 6
+
+
+@pytest.mark.parametrize("syntax", ["jpeg_lossless", "jpeg_lossless_sv1"])
+@pytest.mark.parametrize("kind", ["colour", "8 bits", "16 bits", "signed"])
+def test_lossless_jpeg_is_what_was_written(syntax: str, kind: str, tmp_path: Path) -> None:
+    grey = marker(34, 26)
+    values = {
+        "colour": np.stack([grey, grey // 2, 255 - grey], axis=-1),
+        "8 bits": grey,
+        "16 bits": grey.astype(np.uint16) * 257,
+        "signed": grey.astype(np.int16) * 100 - 9000,
+    }[kind]
+    path = write_dicom(tmp_path / "a.dcm", values, syntax, photometric="RGB" if kind == "colour" else "MONOCHROME1")
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID in ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+    np.testing.assert_array_equal(_decoded(path), values)
+
+
+@pytest.mark.parametrize(("place", "value"), [(4, 83), (9, 7), (11, 0x99)])
+def test_a_frame_header_that_ends_gdcms_process_is_no_crash(place: int, value: int, tmp_path: Path) -> None:
+    # Precision, number of samples, sampling factors.
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", marker(), "jpeg_lossless"))
+    stream = bytearray(_first_frame(dataset))
+    frame = stream.index(b"\xff\xc3")
+    stream[frame + place] = value
+    encapsulate_frame(dataset, bytes(stream), "1.2.840.10008.1.2.4.57")
+    with pytest.raises(DecodingError):
+        stored_values(dataset)
+
+
+def test_gdcm_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_lossless")
+    monkeypatch.setattr(gdcm_process, "_LONGEST_SECONDS", 0.001)
+    with pytest.raises(DecodingError, match=r"did not end within 0\.001 s"):
+        _decoded(path)
 
 
 def test_a_high_bit_that_does_not_fit_is_no_crash_of_the_12_bit_decoder(tmp_path: Path) -> None:
@@ -107,8 +142,17 @@ def test_all_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError(f"no {decoder} today")
 
     monkeypatch.setattr(dicom_pixels, "_decode", failing)
-    with pytest.raises(DecodingError, match=r"pylibjpeg: .*pillow: .*gdcm: "):
+    with pytest.raises(DecodingError, match=r"pylibjpeg: .*pillow: "):
         _decoded(path)
+
+
+def test_what_stands_in_the_place_of_a_transfer_syntax_is_not_repeated() -> None:
+    dataset = dicom_dataset(marker())
+    dataset.file_meta.add_new("TransferSyntaxUID", "LO", "Secret^Name")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DecodingError, match="its transfer syntax is unknown"):
+            stored_values(dataset)
 
 
 def test_a_syntax_without_decoder_is_named() -> None:
