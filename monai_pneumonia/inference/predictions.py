@@ -263,8 +263,18 @@ def written_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputNotWritableError(
-            f"cannot write results to {folder} ({error.strerror or error}): give a folder that can be written, with enough space"
+            f"cannot write results to {folder} ({_reason(error)}): give a folder that can be written, with enough space"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; pydicom wraps it into errors whose text is a whole traceback."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__
+    return " ".join(str(error).split())[:200]
 
 
 def _make_folders(folder: Path) -> list[Path]:

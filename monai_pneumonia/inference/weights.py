@@ -151,7 +151,9 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[LesionAttentionNet, Weig
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no common error of its own
-        raise ModelFaultError(f"the weights file {file} is damaged or not a weights-only file ({type(error).__name__})") from error
+        raise ModelFaultError(
+            f"the weights file {file} is damaged or not a weights-only file ({type(error).__name__}): copy the bundle anew"
+        ) from error
     if not isinstance(content, dict) or WEIGHTS_KEY not in content or DESCRIPTION_KEY not in content:
         raise ModelFaultError(f"the weights file {file} lacks '{WEIGHTS_KEY}' or '{DESCRIPTION_KEY}': it was not written by this project")
     try:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import time
 import warnings
@@ -239,6 +240,19 @@ def test_an_image_that_states_two_sizes_is_damaged(chest_file: Path, tmp_path: P
     dataset.Rows = 0
     with pytest.raises(UnreadableImageError, match="state no size"):
         write_results(dataset, lesion_report(two_spots(60, 44)), ALGORITHM, tmp_path / "out", radiograph)
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(chest_file: Path, report: LesionReport, tmp_path: Path) -> None:
+    # Of a file that may not grow; pydicom wraps that error into one with a traceback for its text.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OutputNotWritableError, match=r"out \(File too large\): give") as caught:
+            write_results(chest_file, report, ALGORITHM, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_data_sets_are_taken_with_their_radiograph(chest_file: Path, report: LesionReport, tmp_path: Path) -> None:
