@@ -106,27 +106,53 @@ def test_what_cannot_work_ends_at_once_with_one_line(bundle: Path, phantom_datal
     assert not (bundle.parent / "output").exists()
 
 
-def test_two_processes_step_as_one(phantom_datalist: Path, tmp_path: Path) -> None:
-    """SimCLR with group normalisation, one batch an epoch: the whole training section."""
+def _in_processes(folder: Path, processes: int, options: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The network's state after a pre-training in one process or two."""
+    folder.mkdir()
+    bundle = copy_bundle(folder)
+    if processes == 1:
+        run_here(bundle, bundle_command(CONFIG, *options))
+    else:
+        run_process(bundle, [*TORCHRUN, *bundle_command(CONFIGS, *options)])
+    checkpoint = torch.load(folder / "output" / "checkpoints" / "last.pt", weights_only=True)
+    state: dict[str, torch.Tensor] = checkpoint["network"]
+    return state
+
+
+@pytest.mark.parametrize(("method", "epochs"), [("simclr", 1), ("moco", 2)])
+def test_two_processes_step_as_one(method: str, epochs: int, phantom_datalist: Path, tmp_path: Path) -> None:
+    """Group normalisation, one batch an epoch: the whole training section. MoCo's first step meets an empty queue, and has no gradient."""
     batch_size = len(json.loads(phantom_datalist.read_text())["training"])
     assert batch_size % 2 == 0
     options = (
         *("--datalist_path", str(phantom_datalist), "--output_dir", "../output", *QUICK, "--backbone", "resnet18"),
-        *("--max_epochs", "1", "--batch_size", str(batch_size), "--method", "simclr", "--normalization", "group"),
+        *("--max_epochs", str(epochs), "--batch_size", str(batch_size), "--method", method, "--normalization", "group"),
         *("--optimizer", SGD, "--warmup_epochs", "0"),
     )
     arguments = {"backbone": "resnet18", "normalization": "group", "projection_channels": 128}
-    before = build_contrastive_network("simclr", arguments, seed=0)
-    gradients = []
-    for processes in (1, 2):
-        (tmp_path / str(processes)).mkdir()
-        bundle = copy_bundle(tmp_path / str(processes))
-        if processes == 1:
-            run_here(bundle, bundle_command(CONFIG, *options))
-        else:
-            run_process(bundle, [*TORCHRUN, *bundle_command(CONFIGS, *options)])
-        after = torch.load(bundle.parent / "output" / "checkpoints" / "last.pt", weights_only=True)["network"]
-        steps = [(value.detach() - after[name]) / LEARNING_RATE for name, value in before.named_parameters()]
-        gradients.append(torch.cat([step.flatten() for step in steps]))
-    assert gradients[0].norm() > 0.01
-    assert (gradients[1] - gradients[0]).norm() < 1e-4 * gradients[0].norm()
+    before = build_contrastive_network(method, arguments, queue_size=2 * batch_size, seed=0)
+    alone, together = (_in_processes(tmp_path / str(processes), processes, options) for processes in (1, 2))
+    trained = {name: value.detach() for name, value in before.named_parameters() if value.requires_grad}
+    steps = [torch.cat([(value - state[name]).flatten() for name, value in trained.items()]) for state in (alone, together)]
+    assert steps[0].norm() > 0.01
+    assert (steps[1] - steps[0]).norm() < 1e-4 * steps[0].norm()
+    if method == "moco":
+        _check_same_momentum(before.state_dict(), alone, together)
+
+
+def _check_same_momentum(before: dict[str, torch.Tensor], alone: dict[str, torch.Tensor], together: dict[str, torch.Tensor]) -> None:
+    """The momentum network moved alike, and the queue holds the same keys of the same patients, those of both processes."""
+    assert int(alone["steps"]) == int(together["steps"]) == 2
+    names = [name for name in before if name.startswith("key.")]
+    moved = [torch.cat([(before[name] - state[name]).flatten() for name in names]) for state in (alone, together)]
+    assert moved[0].norm() > 1e-4
+    assert (moved[1] - moved[0]).norm() < 1e-4 * moved[0].norm()
+    # Rank after rank in each step, so in another order within its half.
+    halves = [[part.chunk(2) for part in (state["queue"], state["queue_patients"])] for state in (alone, together)]
+    for keys, codes, other_keys, other_codes in zip(*halves[0], *halves[1], strict=True):
+        torch.testing.assert_close(keys.norm(dim=1), torch.ones(len(keys)))
+        nearest = torch.cdist(keys, other_keys).min(dim=1)
+        torch.testing.assert_close(nearest.values, torch.zeros(len(keys)), atol=1e-3, rtol=0)
+        assert sorted(nearest.indices.tolist()) == list(range(len(keys)))
+        assert codes.tolist() == other_codes[nearest.indices].tolist()
+        assert int(codes.min()) >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,15 @@ def _pretrainer(method: str, epochs: int = 2, batch_size: int = 4, shuffle: bool
     sampler = DistributedSampler(views, num_replicas=1, rank=0, shuffle=shuffle)
     arguments = {"backbone": "efficientnet-b0", "projection_channels": 8, "normalization": options.pop("normalization", "batch")}
     arguments["backbone"] = options.pop("backbone", "efficientnet-b0")
+    adam = options.pop("adam", None)
     network = build_contrastive_network(method, arguments, queue_size=options.pop("queue_size", 8), momentum=0.9, seed=3)
+    trained = [value for value in network.parameters() if value.requires_grad]
     return ContrastivePretrainer(
         device="cpu",
         max_epochs=epochs,
         train_data_loader=DataLoader(views, batch_size=batch_size, sampler=sampler),
         network=network,
-        optimizer=torch.optim.SGD([value for value in network.parameters() if value.requires_grad], lr=0.1),
+        optimizer=torch.optim.SGD(trained, lr=0.1) if adam is None else torch.optim.AdamW(trained, lr=adam),
         loss_function=ContrastiveLoss(method, 0.2),
         **options,
     )
@@ -181,6 +184,46 @@ def test_two_kinds_of_pictures_are_told_apart() -> None:
     kind = torch.arange(ITEMS) % 2
     alike = (kind[:, None] == kind) & ~torch.eye(ITEMS, dtype=torch.bool)
     assert float(similarity[alike].mean()) > float(similarity[kind[:, None] != kind].mean()) + 0.1
+
+
+class _Patterns(_Views):
+    """Thirty-two patients, one picture each: its own coarse pattern under noise that is new in each view."""
+
+    def __len__(self) -> int:
+        return 32
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pattern = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(index)).repeat_interleave(16, 1).repeat_interleave(16, 2)
+        generator = torch.Generator().manual_seed(1000 * (self.epoch + 1) + index)
+        first, second = (pattern + 0.1 * torch.randn(1, 64, 64, generator=generator) for _ in range(2))
+        return {"view_1": first, "view_2": second, "patient": index}
+
+
+@pytest.mark.slow
+def test_moco_learns_to_tell_pictures_apart_and_does_not_collapse() -> None:
+    pictures = _Patterns()
+    # Of Adam, as in configs/pretrain.yaml: plain gradient descent takes many times the steps.
+    trainer = _pretrainer("moco", epochs=40, backbone="resnet10", queue_size=16, adam=1e-3)
+    trainer.data_loader = DataLoader(pictures, batch_size=8, sampler=DistributedSampler(pictures, num_replicas=1, rank=0))
+    collapse = FeatureCollapse()
+    collapse.attach(trainer)
+    losses: list[float] = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: losses.append(float(trainer.state.output[0]["loss"].detach())))
+    trainer.run()
+    # Nothing in the queue at first; it is full from the third batch on.
+    assert losses[0] == pytest.approx(0.0, abs=1e-6)
+    start, end = sum(losses[2:10]) / 8, sum(losses[-8:]) / 8
+    assert end < 0.5 * start
+    # Of a picture among the queue's, chosen blindly.
+    assert end < 0.5 * math.log(1 + 16)
+    assert collapse.values["feature_spread"] > 0.5
+    assert collapse.values["effective_rank"] > 3
+    network = trainer.network.eval()
+    pictures.epoch = 99
+    views = [torch.stack([pictures[index][key] for index in range(len(pictures))]) for key in ("view_1", "view_2")]
+    with torch.no_grad():
+        similarity = network(views[0]) @ network(views[1]).T
+    assert float((similarity.argmax(dim=1) == torch.arange(len(pictures))).float().mean()) > 0.9
 
 
 def test_an_unknown_method_names_its_key() -> None:
