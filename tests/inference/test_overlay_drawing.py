@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from monai_pneumonia.inference import LesionReport
-from monai_pneumonia.inference.overlay import _OUTLINE, LONGEST_SIDE, SHORTEST_LONG_SIDE, draw_overlay
+from monai_pneumonia.inference.inferno import inferno
+from monai_pneumonia.inference.overlay import _OUTLINE, LONGEST_SIDE, SHORTEST_LONG_SIDE, _tinted, draw_overlay
 from monai_pneumonia.inference.regions import find_lesions
 
 
@@ -112,3 +113,17 @@ def test_the_legend_changes_with_what_it_says() -> None:
 def test_a_report_of_another_picture_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[5, 6\].*\[6, 5\]"):
         draw_overlay(slope(5, 6), report_of(np.zeros((6, 5), dtype=np.float32)))
+
+
+def test_the_tint_is_a_mixture_of_grey_and_color_by_attention() -> None:
+    pixels = np.random.default_rng(0).random((40, 30)).astype(np.float32)
+    attention = np.linspace(0, 1, 40 * 30, dtype=np.float32).reshape(40, 30)
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    colors = inferno(attention)
+    drawn = _tinted(pixels, attention)
+    for row in range(40):
+        for column in range(30):
+            strength = 0.6 * float(attention[row, column])
+            grey = min(max((float(pixels[row, column]) - low) / (high - low), 0.0), 1.0)
+            expected = 255 * ((1 - strength) * grey + strength * colors[row, column])
+            assert np.abs(drawn[row, column] - expected).max() <= 2.5  # rounding, and 256 levels of attention
