@@ -17,9 +17,11 @@ _EPSILON = 1e-6
 class FeatureRegulationLoss(_Loss):
     """InfoNCE(a; p, n_k) over feature levels, on outlined pictures alone.
 
-    a = sum(A F) / sum A is the attended feature, p the mean feature of the lesion, n_k those of equally large lesion-free
-    regions of the same picture (:func:`lesion_free_regions`). p and n_k are constants: what is learned is where to look,
-    and a feature space in which that pays. Our reading of the abstract's "contrastive regulation of features".
+    a = sum(A f) / sum A is the attended feature, p the mean feature of the lesion, n_k those of equally large lesion-free
+    regions of the same picture (:func:`lesion_free_regions`); f are the features with length one at every place. Features
+    are constants in all three: what is learned is where to look. With a gradient through a's features the loss can be met
+    without looking at the lesion, by bending what is attended until it resembles a lesion, and without lengths of one by the
+    places that happen to be large. Our reading of the abstract's "contrastive regulation of features".
 
     Args:
         temperature: of the cosine similarities, > 0.
@@ -64,10 +66,10 @@ class FeatureRegulationLoss(_Loss):
             return torch.stack(losses).mean()
 
     def _contrast(self, features: Tensor, attention: Tensor, outline: Tensor, regions: Tensor, valid: Tensor) -> Tensor:
+        features = functional.normalize(features.detach(), dim=1, eps=_EPSILON)
         attended = functional.normalize(pooled_features(features, attention)[:, 0], dim=1, eps=_EPSILON)
-        with torch.no_grad():
-            lesion = functional.normalize(pooled_features(features, outline), dim=2, eps=_EPSILON)
-            elsewhere = functional.normalize(pooled_features(features, regions), dim=2, eps=_EPSILON)
+        lesion = functional.normalize(pooled_features(features, outline), dim=2, eps=_EPSILON)
+        elsewhere = functional.normalize(pooled_features(features, regions), dim=2, eps=_EPSILON)
         similarity = torch.einsum("bd,bkd->bk", attended, torch.cat([lesion, elsewhere], dim=1)) / self.temperature
         similarity = torch.cat([similarity[:, :1], similarity[:, 1:].masked_fill(~valid, float("-inf"))], dim=1)
         return (torch.logsumexp(similarity, dim=1) - similarity[:, 0]).mean()
