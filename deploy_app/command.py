@@ -14,6 +14,7 @@ import typer
 
 from deploy_app.logs import Streams, log, quiet_streams, start_logging
 from deploy_app.request import Request, check_request
+from deploy_app.runtime import leave_out_unused
 from monai_pneumonia import RESEARCH_USE_ONLY, __version__
 from monai_pneumonia.errors import TRACEBACK_VARIABLE, ExitCode, PneumoniaError
 
@@ -49,11 +50,17 @@ def _print_version(asked: bool) -> None:
 @app.command(help=HELP)
 def _serve(
     source: Annotated[
-        Path, typer.Option("--input", "-i", envvar="HOLOSCAN_INPUT_PATH", help="A DICOM file, or a folder with any number of studies.")
+        Path,
+        typer.Option(
+            "--input", "-i", readable=False, envvar="HOLOSCAN_INPUT_PATH", help="A DICOM file, or a folder with any number of studies."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", envvar="HOLOSCAN_OUTPUT_PATH", help="Folder for the results.")],
+    output: Annotated[Path, typer.Option("--output", "-o", readable=False, envvar="HOLOSCAN_OUTPUT_PATH", help="Folder for the results.")],
     model: Annotated[
-        Path, typer.Option("--model", "-m", envvar="HOLOSCAN_MODEL_PATH", help="Folder of a bundle, or with exactly one bundle in it.")
+        Path,
+        typer.Option(
+            "--model", "-m", readable=False, envvar="HOLOSCAN_MODEL_PATH", help="Folder of a bundle, or with exactly one bundle in it."
+        ),
     ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU by default where there is one.")] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Least level of the log lines.")] = LogLevel.INFO,
@@ -83,6 +90,7 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
     try:
         request = Request(source, output, model, device)
         check_request(request)
+        leave_out_unused()
         # Imported here, so that --help and what is wrong so far are quick.
         from deploy_app.serving import StoppedError, serve
 

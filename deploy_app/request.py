@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,17 @@ def check_request(request: Request) -> Path:
 
     Raises:
         UsageError: input and output are the same folder.
-        BadInputError: there is no input.
+        BadInputError: there is no input, or it cannot be read.
         ModelFaultError: there is no folder, no bundle in it, or more than one.
     """
-    if not request.source.exists():
-        raise BadInputError(f"the input {request.source} does not exist: give a DICOM file, or a folder of them")
+    try:
+        if not request.source.exists():
+            raise BadInputError(f"the input {request.source} does not exist: give a DICOM file, or a folder of them")
+        if request.source.is_dir():
+            with os.scandir(request.source):
+                pass
+    except OSError as error:
+        raise BadInputError(f"the input {request.source} cannot be read ({error.strerror}): give the right to read it") from error
     if request.source.resolve() == request.output.resolve():
         raise UsageError(f"{request.source} is the input and the output folder: give the results a folder of their own")
     return find_bundle(request.model)
@@ -51,11 +58,13 @@ def find_bundle(model: Path) -> Path:
     Raises:
         ModelFaultError: there is no folder, no bundle in it, or more than one.
     """
-    if not model.is_dir():
-        raise ModelFaultError(f"no model at {model}: give the folder of a bundle (it holds {METADATA_FILE}), or one with a bundle below it")
-    if (model / METADATA_FILE).is_file():
-        return model
     try:
+        if not model.is_dir():
+            raise ModelFaultError(
+                f"no model at {model}: give the folder of a bundle (it holds {METADATA_FILE}), or one with a bundle below it"
+            )
+        if (model / METADATA_FILE).is_file():
+            return model
         found = sorted(folder for folder in model.iterdir() if (folder / METADATA_FILE).is_file())
     except OSError as error:
         raise ModelFaultError(f"the model folder {model} cannot be read ({error.strerror}): give the right to read it") from error

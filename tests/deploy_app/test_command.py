@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from deploy_app.command import app
 from deploy_app.request import Request, check_request, find_bundle
 from monai_pneumonia.errors import BadInputError, ModelFaultError, UsageError
 
+# Everything is imported before: the interpreter's folders need not be that user's to read.
+AS_USER_1000 = "import os, encodings.idna, deploy_app.command, deploy_app.serving; os.setgid(1000); os.setuid(1000)"
 Study = Callable[..., Path]
 Launch = Callable[..., CommandRun]
 
@@ -93,6 +97,30 @@ def test_requests_that_cannot_be(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(UsageError):
         check_request(Request(tmp_path, tmp_path / "link", tiny_model))
+
+
+@pytest.mark.parametrize(("name", "code"), [("input", 4), ("output", 7), ("model", 6)])
+def test_folders_that_the_user_may_not_read(tmp_path: Path, tiny_model: Path, name: str, code: int) -> None:
+    """As user 1000, as in the container: root may read everything."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    public = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        public.chmod(0o755)
+        paths = {"input": public / "input", "output": public / "output", "model": public / "model"}
+        for place in paths.values():
+            place.mkdir()
+        shutil.copytree(tiny_model, paths["model"], dirs_exist_ok=True)
+        paths["output"].chmod(0o777)
+        paths[name].chmod(0o700)
+        script = f"{AS_USER_1000}; from deploy_app.command import main; main()"
+        command = [sys.executable, "-c", script, *(part for option, path in paths.items() for part in (f"--{option}", str(path)))]
+        run = run_command(command, PYTHONPATH=str(ROOT))
+    finally:
+        shutil.rmtree(public)
+    assert run.code == code, run.errors
+    assert len(run.lines_for_people) == 1
+    assert "Permission denied" in run.lines_for_people[0]
 
 
 # Whole runs
