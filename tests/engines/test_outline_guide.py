@@ -126,9 +126,7 @@ def test_shuffled_outlines_never_land_on_their_own_picture_and_none_is_lost_but_
     places = before.has_outline.nonzero()[:, 0].tolist()
     for place in places:
         assert not torch.equal(after.outline[place], before.outline[place])
-    pairs = [
-        sorted(zip(t.outline[places].sum(dim=(1, 2, 3)).tolist(), t.kind[places].tolist(), strict=True)) for t in (before, after)
-    ]
+    pairs = [sorted(zip(t.outline[places].sum(dim=(1, 2, 3)).tolist(), t.kind[places].tolist(), strict=True)) for t in (before, after)]
     if len(places) == 1:
         assert not after.has_outline.any()
         assert after.kind[places[0]] == OutlineKind.UNKNOWN
