@@ -19,6 +19,7 @@ from monai_pneumonia.errors import BadInputError, ModelFaultError, PneumoniaErro
 from monai_pneumonia.inference import Calibration, LesionRecognizer, LesionReport
 from monai_pneumonia.inference.recognizer import UNCALIBRATED, normalized_entropy
 from monai_pneumonia.inference.report import UNSUPERVISED
+from monai_pneumonia.radiograph import read_radiograph
 from monai_pneumonia.transforms.network_input import network_input, to_original_grid
 
 
@@ -110,6 +111,16 @@ def test_a_loaded_batch_keeps_spacing_and_warnings(recognizer: LesionRecognizer,
     for report, area in ((spaced, 0.08), (plain, None)):
         for region in report.lesions:
             assert region.area_mm2 == (None if area is None else pytest.approx(region.area_pixels * area))
+
+
+def test_a_radiograph_that_was_read_already_gives_what_its_file_gives(recognizer: LesionRecognizer, tmp_path: Path) -> None:
+    file = write_dicom(tmp_path / "a.dcm", marker(), photometric="MONOCHROME1", PixelSpacing=["0.2", "0.4"])
+    radiograph = read_radiograph(file)
+    before = radiograph.pixels.copy()
+    found, expected = recognizer(radiograph), recognizer(file)
+    assert found.to_dict() == expected.to_dict()
+    assert np.array_equal(found.attention_map, expected.attention_map)
+    assert np.array_equal(radiograph.pixels, before)
 
 
 def test_formats_arrive_alike(recognizer: LesionRecognizer, tmp_path: Path) -> None:

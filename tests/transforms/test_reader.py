@@ -13,6 +13,7 @@ from PIL import Image
 from radiograph_files import marker, write_dicom
 
 from monai_pneumonia.errors import BadInputError, RejectedImageError, UnreadableImageError
+from monai_pneumonia.radiograph import read_radiograph
 from monai_pneumonia.transforms.reader import LoadRadiographd, RadiographReader, load_radiograph, plain_errors, pneumonia_error_of
 
 GREY = torch.from_numpy(marker() / np.float32(255))[None]
@@ -70,6 +71,16 @@ def test_an_array_is_not_changed_by_what_happens_to_the_picture() -> None:
     array = marker() / np.float32(255)
     load_radiograph(array).zero_()
     np.testing.assert_array_equal(array, marker() / np.float32(255))
+
+
+def test_a_radiograph_stands_in_for_its_file(tmp_path: Path) -> None:
+    file = write_dicom(tmp_path / "a.dcm", marker(), PixelSpacing=["0.2", "0.4"])
+    radiograph = read_radiograph(file)
+    expected, found = load_radiograph(file), load_radiograph(radiograph)
+    assert torch.equal(found, expected)
+    different = {key for key in expected.meta if not np.array_equal(found.meta[key], expected.meta[key])}
+    assert different <= {"filename_or_obj", "original_channel_dim", "affine"}
+    assert np.array_equal(found.meta["pixel_spacing"], [0.2, 0.4])
 
 
 def test_missing_keys_are_missed_unless_allowed(png: Path) -> None:
