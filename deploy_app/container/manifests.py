@@ -10,10 +10,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import yaml
+
 APPLICATION = "/opt/holoscan/app"
 COMMAND = ["/opt/venv/bin/python", f"{APPLICATION}/deploy_app"]
 MODELS = "/opt/holoscan/models"
 TIMEOUT_SECONDS = 0
+CUDA_MEMORY = "2Gi"
 
 
 def app_manifest(version: str, sdk_version: str) -> dict[str, object]:
@@ -45,20 +48,14 @@ def app_manifest(version: str, sdk_version: str) -> dict[str, object]:
     }
 
 
-def package_manifest(version: str, model: str, flavour: str) -> dict[str, object]:
+def package_manifest(version: str, model: str, flavour: str, resources: dict[str, object]) -> dict[str, object]:
     """What the package holds and what it needs of the machine."""
     return {
         "apiVersion": "1.0.0",
         "applicationRoot": APPLICATION,
         "modelRoot": MODELS,
         "models": {model: f"{MODELS}/{model}"},
-        "resources": {
-            "cpu": 2,
-            "gpu": 1 if flavour == "cuda" else 0,
-            "memory": "3Gi",
-            "gpuMemory": "2Gi" if flavour == "cuda" else "0Gi",
-            "sharedMemory": "64Mi",
-        },
+        "resources": {**resources, **({"gpu": 1, "gpuMemory": CUDA_MEMORY} if flavour == "cuda" else {})},
         "version": version,
         "platformConfig": "dgpu" if flavour == "cuda" else "cpu",
     }
@@ -68,9 +65,10 @@ def main() -> None:
     """Reads the versions from what is installed."""
     folder, model, flavour = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     version = metadata.version("monai-pneumonia")
+    resources = yaml.safe_load((Path(APPLICATION) / "deploy_app" / "app.yaml").read_text())["resources"]
     manifests = {
         "app.json": app_manifest(version, metadata.version("monai-deploy-app-sdk")),
-        "pkg.json": package_manifest(version, model, flavour),
+        "pkg.json": package_manifest(version, model, flavour, resources),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in manifests.items():
