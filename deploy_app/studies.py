@@ -210,26 +210,26 @@ def _is_directory(path: Path) -> bool:
 
 
 def _without_doubles(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[FileRecord]]:
-    """One file for each SOP Instance UID; files that share one without being identical are all rejected."""
-    by_uid: dict[str, list[ImageFile]] = {}
-    for image in images:
-        by_uid.setdefault(image.source_uid, []).append(image)
-    kept: list[ImageFile] = []
+    """The first file of each SOP Instance UID, as an archive keeps it; an identical one is skipped, one with other content rejected."""
+    first_of: dict[str, ImageFile] = {}
     records: list[FileRecord] = []
-    for first, *others in by_uid.values():
-        try:
-            identical = all(filecmp.cmp(first.path, other.path, shallow=False) for other in others)
-        except OSError:
-            identical = False
-        if identical:
-            kept.append(first)
-            records += [
-                other.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input a second time") for other in others
-            ]
+    for image in images:
+        first = first_of.setdefault(image.source_uid, image)
+        if first is image:
+            continue
+        if _identical(first.path, image.path):
+            records.append(image.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input a second time"))
         else:
             sentence = (
-                f"{len(others) + 1} different files state the same SOPInstanceUID: nobody could tell which one a result refers to; "
-                "give the right one alone"
+                f"it states the SOPInstanceUID of another file with other content ({first.name}), which was taken: "
+                "results can refer to one image of a UID alone; give the right one, or export them anew"
             )
-            records += [image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence) for image in (first, *others)]
-    return sorted(kept, key=lambda image: image.number), records
+            records.append(image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence))
+    return list(first_of.values()), records
+
+
+def _identical(first: Path, second: Path) -> bool:
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False

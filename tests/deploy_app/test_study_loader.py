@@ -156,20 +156,24 @@ def test_a_copy_of_an_image_is_skipped(study: Study, source: Path) -> None:
     assert left_out(scan) == {"b.dcm": ("skipped", "duplicate")}
 
 
-def test_two_images_of_one_identifier_are_both_rejected(study: Study, source: Path) -> None:
+def test_of_two_images_with_one_identifier_the_first_is_taken_and_the_other_named(study: Study, source: Path) -> None:
     study("1", "1", name="a.dcm")
     study("1", "1", name="b.dcm", PatientID="another")
-    study("1", "2", name="c.dcm")
+    shutil.copy(source / "a.dcm", source / "c.dcm")
+    study("1", "2", name="d.dcm")
     scan = scan_input(source)
-    assert images(scan) == {"1.2.3.1": ["c.dcm"]}
-    assert left_out(scan) == dict.fromkeys(("a.dcm", "b.dcm"), ("rejected", "ambiguous_identifier"))
+    assert images(scan) == {"1.2.3.1": ["a.dcm", "d.dcm"]}
+    assert left_out(scan) == {"b.dcm": ("rejected", "ambiguous_identifier"), "c.dcm": ("skipped", "duplicate")}
     assert {record.study_uid for record in scan.left_out} == {"1.2.3.1"}
+    assert "a.dcm" in next(record for record in scan.left_out if record.name == "b.dcm").sentence
 
 
-def test_one_identifier_in_two_studies_is_ambiguous(study: Study, source: Path) -> None:
+def test_one_identifier_in_two_studies_is_served_once(study: Study, source: Path) -> None:
     study("1", "1")
     study("2", "1", SOPInstanceUID="1.2.3.1.1")
-    assert not scan_input(source).studies
+    scan = scan_input(source)
+    assert list(scan.studies) == ["1.2.3.1"]
+    assert [record.reason for record in scan.left_out] == ["ambiguous_identifier"]
 
 
 def test_links_are_followed_and_circles_end(study: Study, source: Path, tmp_path: Path) -> None:
