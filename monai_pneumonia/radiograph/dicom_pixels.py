@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from pydicom import config, uid
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, UID_dictionary
 
 from monai_pneumonia.radiograph.codestream import declared_shape, is_cut_short
 from monai_pneumonia.radiograph.dicom_tags import quoted_uid
@@ -56,7 +56,7 @@ def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
     """
     # Unchecked: pydicom would quote in a warning what stands in the place of a UID.
     syntax = UID(dataset.file_meta.TransferSyntaxUID, validation_mode=config.IGNORE)
-    if not syntax.is_transfer_syntax:
+    if syntax not in UID_dictionary or not syntax.is_transfer_syntax:
         raise DecodingError("its transfer syntax is unknown")
     if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
         return _decoded_by_one_of(dataset, ("numpy",))
