@@ -42,7 +42,8 @@ def _sources(folder: Path, phantoms: Path) -> list[Path]:
 
 
 def _chest_tags() -> dict[str, str]:
-    return {"StudyInstanceUID": "1.2.826.0.1.1", "SeriesInstanceUID": "1.2.826.0.1.2", "PatientBirthDate": "19500607"}
+    uids = {"StudyInstanceUID": "1.2.826.0.1.1", "SeriesInstanceUID": "1.2.826.0.1.2", "SOPInstanceUID": "1.2.826.0.1.3"}
+    return {**uids, "PatientBirthDate": "19500607"}
 
 
 def _colour(path: Path, grey: np.ndarray) -> Path:
@@ -129,7 +130,9 @@ def test_the_sources_are_accepted_as_they_are(small_files: list[Path]) -> None:
         assert np.ptp(radiograph.pixels) > 0.3, file
 
 
-def test_a_copy_can_be_made_again_by_its_number(small_files: list[Path]) -> None:
+def test_a_copy_can_be_made_again_by_its_number(small_files: list[Path], phantom_dicom_folder: Path, tmp_path: Path) -> None:
+    again = _sources(tmp_path / "again", phantom_dicom_folder)
+    assert [file.read_bytes() for file in again] == [file.read_bytes() for file in small_files]
     source, other = (SourceFile.read(file) for file in small_files[:2])
     copies = [mutant(source, other, number) for number in range(60)]
     assert copies == [mutant(source, other, number) for number in range(60)]
