@@ -14,8 +14,10 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
@@ -41,7 +43,7 @@ def stated_licenses(texts: list[str]) -> list[License | LicenseExpression]:
     return [LICENSES.make_with_name(text) for text in texts]
 
 
-def python_licenses(header: metadata.PackageMetadata) -> list[License | LicenseExpression]:
+def python_licenses(header: Message) -> list[License | LicenseExpression]:
     """The licence of a distribution: its expression, its classifiers, or its short text, in this order."""
     if expression := header.get("License-Expression"):
         return stated_licenses([expression])
@@ -55,7 +57,7 @@ def python_licenses(header: metadata.PackageMetadata) -> list[License | LicenseE
 
 def wheel_hashes(requirements: list[Path]) -> dict[str, str]:
     """SHA-256 of each wheel by the package's name, from the lists that the installation was checked against."""
-    found = {}
+    found: dict[str, str] = {}
     for path in requirements:
         for name, digest in re.findall(r"^([\w.-]+)==\S+ --hash=sha256:([0-9a-f]{64})", path.read_text(), flags=re.MULTILINE):
             found[canonicalize_name(name)] = digest
@@ -65,7 +67,7 @@ def wheel_hashes(requirements: list[Path]) -> dict[str, str]:
 def python_components(site_packages: str, hashes: dict[str, str]) -> Iterator[Component]:
     """The distributions of an environment."""
     for distribution in metadata.distributions(path=[site_packages]):
-        header = distribution.metadata
+        header = cast(Message, distribution.metadata)
         name, digest = canonicalize_name(header["Name"]), hashes.get(canonicalize_name(header["Name"]))
         identifier = PackageURL("pypi", name=name, version=distribution.version)
         yield Component(
