@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -67,8 +68,9 @@ def _serve(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     for name, path in (("input", source), ("output", output), ("model", model)):
-        if str(path) in ("", "."):
-            raise typer.BadParameter(f"--{name} is empty or the current folder: name a folder")
+        # An empty text, such as that of an unset variable, becomes the current folder: too easily meant otherwise.
+        if str(path) == "." and "." not in sys.argv:
+            raise typer.BadParameter(f"--{name} is empty: name a folder")
     with quiet_streams() as streams:
         start_logging(streams.errors, log_level.value)
         code = _run(source, output, model, device, streams)
@@ -105,7 +107,9 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         _show_traceback()
         remedy = f"{type(error).__name__}: please report it, with what {TRACEBACK_VARIABLE}=1 shows"
         return _fail(f"a fault of the application itself, {remedy}", type(error).__name__, INTERNAL_FAULT, streams)
-    print(f"{outcome.sentence}\n{RESEARCH_USE_ONLY}", file=streams.output)
+    # Results and report are in their place: nobody to read this line changes no exit code.
+    with suppress(OSError):
+        print(f"{outcome.sentence}\n{RESEARCH_USE_ONLY}", file=streams.output)
     if outcome.error:
         print(f"error: {outcome.error}", file=streams.errors)
     return int(outcome.exit_code)

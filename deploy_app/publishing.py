@@ -117,6 +117,8 @@ class OutputFolder:
             _write_json(unfinished / REPORT_FILE, report)
             _sync(unfinished)
             replaces = os.path.lexists(place)
+            if replaces and not place.is_dir():
+                raise OutputNotWritableError(f"{place} is in the way of a study's folder: move it, or give another output folder")
             if replaces:
                 place.replace(aside)
             try:

@@ -163,7 +163,8 @@ class ServingRun:
         assert task.report is not None
         folder = self.output.study_folder(task.image.study_uid)
         written = write_results(task.image.path, task.report, self.algorithm, folder, task.radiograph)
-        self.account.add(task.image.record(Status.SERVED, entry=report_entry(task.report, written)))
+        entry = {**report_entry(task.report, written), **_settings(self.algorithm)}
+        self.account.add(task.image.record(Status.SERVED, entry=entry))
 
     def _publish(self, study_uid: str) -> None:
         served = {record.source_uid for record in self.account.of_study(study_uid, Status.SERVED)}
@@ -244,8 +245,15 @@ def describe_model(recognizer: LesionRecognizer, algorithm: Algorithm) -> dict[s
     return {
         "version": algorithm.model_version,
         "weights_sha256": algorithm.weights_sha256,
-        "settings_sha256": algorithm.settings_sha256,
         "classes": list(recognizer.description.classes),
+        **_settings(algorithm),
+    }
+
+
+def _settings(algorithm: Algorithm) -> dict[str, Any]:
+    """What may change without the weights; every image states it, for a study may hold images that earlier runs served."""
+    return {
+        "settings_sha256": algorithm.settings_sha256,
         "operating_point": algorithm.operating_point,
         "lesion_threshold": algorithm.lesion_threshold,
     }

@@ -101,7 +101,7 @@ def scan_input(source: Path, aside: Path | None = None) -> InputScan:
         source: file, or folder with sub-folders; links are followed, each folder once.
         aside: a folder inside the source that is not searched, such as that of the results.
     """
-    found = list(_files_below(source, aside)) if source.is_dir() else [_Found(source, source.name)]
+    found = list(_files_below(source, aside)) if source.is_dir() else [_Found(source, source.name, _special_file(source))]
     images: list[ImageFile] = []
     left_out: list[FileRecord] = []
     for number, file in enumerate(sorted(found, key=lambda file: file.name.split("/")), start=1):
@@ -147,6 +147,10 @@ def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] |
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
         return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
+    return _special_file(path)
+
+
+def _special_file(path: Path) -> tuple[Status, Reason, str] | None:
     # What cannot be looked at is no special file: opening it says why.
     with suppress(OSError):
         if path.exists() and not path.is_file():
@@ -221,7 +225,7 @@ def _without_doubles(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list
             records.append(image.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input a second time"))
         else:
             sentence = (
-                f"it states the SOPInstanceUID of another file with other content ({first.name}), which was taken: "
+                f"it states the SOPInstanceUID of another file with other content (file {first.number} of this account), which was taken: "
                 "results can refer to one image of a UID alone; give the right one, or export them anew"
             )
             records.append(image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence))

@@ -126,4 +126,4 @@ def test_the_tint_is_a_mixture_of_grey_and_color_by_attention() -> None:
             strength = 0.6 * float(attention[row, column])
             grey = min(max((float(pixels[row, column]) - low) / (high - low), 0.0), 1.0)
             expected = 255 * ((1 - strength) * grey + strength * colors[row, column])
-            assert np.abs(drawn[row, column] - expected).max() <= 2.5  # rounding, and 256 levels of attention
+            assert np.abs(drawn[row, column] - expected).max() <= 3.5  # rounding, and 256 levels of attention
