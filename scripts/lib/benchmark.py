@@ -19,6 +19,7 @@ import pydicom
 from pydicom.uid import generate_uid
 
 ROOT = Path(__file__).resolve().parents[2]
+# As a hospital should run it, and as scripts/map run does.
 SEALED = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ulimit", "stack=33554432"]
 PYTHON = "/opt/venv/bin/python"
 MODEL = "/opt/holoscan/models/pneumonia_lesion_classification"

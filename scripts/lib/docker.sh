@@ -45,4 +45,9 @@ stop_docker() {
   DOCKER_DAEMON=""
 }
 
+application_version() { sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$ROOT/monai_pneumonia/__init__.py"; }
+
+# The image of a flavour, as scripts/map build names it.
+image_name() { echo "monai-pneumonia:$(application_version)-$1"; }
+
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
