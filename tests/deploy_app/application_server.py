@@ -17,37 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from serving_runs import ROOT, CommandRun
+
 SECONDS = 300.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended.
-
-    Attributes:
-        code: exit code; minus the signal's number where one ended it.
-        output: what it wrote to standard output.
-        errors: what it wrote to standard error.
-    """
-
-    code: int
-    output: str
-    errors: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Its log lines."""
-        return [json.loads(line) for line in self.errors.splitlines() if line.startswith("{")]
-
-    @property
-    def people(self) -> list[str]:
-        """The lines on standard error that are no log lines."""
-        return [line for line in self.errors.splitlines() if not line.startswith("{")]
 
 
 class Running:
@@ -95,7 +70,7 @@ class Running:
         """Has Linux measure the peak anew."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def wait_with_peak(self, from_image: int = 0) -> tuple[Ended, float]:
+    def wait_with_peak(self, from_image: int = 0) -> tuple[CommandRun, float]:
         """Waits for its end, and gives the peak of its memory from when it had served so many images."""
         while self.served() < from_image:
             assert self.peak_megabytes(), "it ended too early"
@@ -108,11 +83,11 @@ class Running:
             time.sleep(0.01)
         return self.wait(), peak
 
-    def wait(self) -> Ended:
+    def wait(self) -> CommandRun:
         """Waits for its end."""
         code = self._server.answer()
         self._ended = True
-        return Ended(code, (self._folder / "stdout").read_text(errors="surrogateescape"), self.errors())
+        return CommandRun(code, (self._folder / "stdout").read_text(errors="surrogateescape"), self.errors())
 
 
 class ApplicationServer:
@@ -169,7 +144,7 @@ class ApplicationServer:
         self._running = Running(self, self.answer(), streams)
         return self._running
 
-    def run(self, *arguments: object, **settings: Any) -> Ended:
+    def run(self, *arguments: object, **settings: Any) -> CommandRun:
         """Runs to the end."""
         return self.start(*arguments, **settings).wait()
 
@@ -189,16 +164,6 @@ class ApplicationServer:
 
 def _text(argument: object) -> str | bytes:
     return argument if isinstance(argument, (str, bytes)) else str(argument)
-
-
-def run_command(*arguments: object, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ended:
-    """Runs ``python deploy_app`` itself, from another folder than the checkout."""
-    command = [sys.executable, str(ROOT / "deploy_app"), *map(_text, arguments)]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
-    run = subprocess.run(
-        command, capture_output=True, text=True, errors="surrogateescape", env=variables, cwd=cwd, timeout=SECONDS, check=False
-    )
-    return Ended(run.returncode, run.stdout, run.stderr)
 
 
 def _import_all() -> None:

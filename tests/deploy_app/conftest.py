@@ -16,6 +16,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))
 import deploy_app  # noqa: F401, I001
 
+from application_server import ApplicationServer
 from lesion_reports import write_chest
 from radiograph_files import marker
 from serving_runs import CommandRun, command_line, run_command
@@ -34,6 +35,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose operating point and threshold lie so low that pictures have regions: read only."""
     root = tmp_path_factory.mktemp("model") / "bundle"
     return write_tiny_bundle(root, operating_point=0.001, lesion_threshold=0.3, temperature=1.0)
+
+
+@pytest.fixture(scope="module")
+def application(holoscan: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplicationServer]:
+    """Runs the command many times, and imports what it needs once."""
+    server = ApplicationServer(tmp_path_factory.mktemp("streams"))
+    yield server
+    server.close()
 
 
 @pytest.fixture

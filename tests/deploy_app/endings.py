@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from application_server import Ended
-from serving_runs import report_of
+from serving_runs import CommandRun, report_of
 
 _RESULT = re.compile(r"(sr|seg|sc)-[0-9a-f]{16}\.dcm")
 
 
-def check_ending(ended: Ended, code: int) -> None:
+def check_ending(ended: CommandRun, code: int) -> None:
     """The exit code, and one clear line for people where it is not 0; else nothing but log lines."""
     assert ended.code == code, f"{ended.code}: {ended.errors[-2000:]}"
     assert "Traceback" not in ended.errors + ended.output
-    assert len(ended.people) == (1 if code else 0), ended.people
-    for line in ended.people:
+    assert len(ended.lines_for_people) == (1 if code else 0), ended.lines_for_people
+    for line in ended.lines_for_people:
         assert re.match(r"error: .{20,}: .{5,}", line) or ", " in line, line
         assert line.startswith("error: ")
         assert len(line) < 900
         assert line.isprintable()
-    assert all({"time", "level", "event"} <= set(event) for event in ended.events)
+    assert all({"time", "level", "event"} <= set(event) for event in ended.log)
 
 
 def check_output(folder: Path) -> dict[str, list[str]]:

@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class CommandRun:
-    """What a process of the application left."""
+    """What a process of the application left.
+
+    Attributes:
+        code: exit code; minus the signal's number where one ended it.
+        output: what it wrote to standard output.
+        errors: what it wrote to standard error.
+    """
 
     code: int
     output: str
@@ -37,7 +43,7 @@ def command_line(source: Path, output: Path, model: Path) -> list[str]:
     return [sys.executable, str(ROOT / "deploy_app"), "-i", str(source), "-o", str(output), "-m", str(model)]
 
 
-def run_command(command: list[str], **variables: str) -> CommandRun:
+def run_command(command: list[str], cwd: Path | None = None, **variables: str) -> CommandRun:
     """Runs a command of the application to its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HOLOSCAN", "MONAI_PNEUMONIA_TRACEBACK"))}
     done = subprocess.run(
@@ -46,7 +52,8 @@ def run_command(command: list[str], **variables: str) -> CommandRun:
         text=True,
         errors="replace",
         check=False,
-        timeout=600,
+        timeout=300,
+        cwd=cwd,
         env={**environment, "OMP_NUM_THREADS": "1", **variables},
         start_new_session=True,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ pytestmark = pytest.mark.slow
 
 STUDIES, IMAGES = 4, 2
 KILLS = 20
-
-
-@pytest.fixture(scope="module")
-def application(holoscan: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplicationServer]:
-    server = ApplicationServer(tmp_path_factory.mktemp("streams"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
-from application_server import ApplicationServer, run_command
+from application_server import ApplicationServer
 from bad_files import BAD_FILES, PATIENT, SKIPPED, STUDY_ROOT, write_bad_files, write_chest, write_largest
 from endings import check_ending, check_output, check_report
-from serving_runs import report_of, tree
+from serving_runs import command_line, report_of, run_command, tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
 
@@ -25,13 +24,6 @@ PATIENT_TAGS = (
 )
 _SHORTEST = 4
 is_root = os.geteuid() == 0
-
-
-@pytest.fixture(scope="module")
-def application(holoscan: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplicationServer]:
-    server = ApplicationServer(tmp_path_factory.mktemp("streams"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +74,7 @@ def test_good_and_bad_in_one_folder(holoscan: None, bad_folder: Path, tiny_model
     Path(os.fsdecode(os.fsencode(source) + b"/\xff\xfe.dcm")).write_bytes(good.read_bytes())
     before = tree(tmp_path / "elsewhere")
 
-    ended = run_command("-i", source, "-o", tmp_path / "out", "-m", tiny_model, "--log-level", "debug", cwd=tmp_path / "elsewhere")
+    ended = run_command([*command_line(source, tmp_path / "out", tiny_model), "--log-level", "debug"], cwd=tmp_path / "elsewhere")
 
     check_ending(ended, 5)
     names = check_report(tmp_path / "out", len(BAD_FILES) + 13)
@@ -125,7 +117,7 @@ def test_one_bad_file_alone(name: str, application: ApplicationServer, bad_folde
     assert item["reason"] in BAD_FILES[name].reasons
     assert check_output(tmp_path / "out") == {}
     if BAD_FILES[name].status != SKIPPED:
-        assert item["sentence"] in ended.people[0]
+        assert item["sentence"] in ended.lines_for_people[0]
 
 
 def test_nothing_to_analyse(application: ApplicationServer, tiny_model: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,6 @@ IMAGES = int(os.environ.get("MONAI_PNEUMONIA_IMAGES", "120"))
 # A large one now and then, as often in both halves.
 LARGE_EVERY, LARGE_SIZE = 30, 2000
 GROWTH = 1.03
-
-
-@pytest.fixture(scope="module")
-def application(holoscan: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApplicationServer]:
-    server = ApplicationServer(tmp_path_factory.mktemp("streams"))
-    yield server
-    server.close()
 
 
 def test_memory_stays_flat(application: ApplicationServer, tiny_model: Path, tmp_path: Path) -> None:
