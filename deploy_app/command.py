@@ -7,13 +7,12 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from deploy_app.logs import Streams, log, quiet_streams, start_logging
+from deploy_app.logs import LogLevel, Streams, log, quiet_streams, start_logging
 from deploy_app.request import Request, check_request
 from deploy_app.runtime import leave_out_unused
 from monai_pneumonia import RESEARCH_USE_ONLY, __version__
@@ -33,13 +32,11 @@ Exit codes: 0 all images served; 2 wrong usage; 3 nothing to analyse; 4 bad inpu
 app = typer.Typer(name="deploy_app", pretty_exceptions_enable=False, add_completion=False)
 
 
-class LogLevel(str, Enum):
-    """Least level of the log lines."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
+def _path(text: str) -> Path:
+    """A path of the command line; an empty one, as of an unset variable, would be taken for the current folder."""
+    if not text:
+        raise typer.BadParameter("it is empty: name a folder")
+    return Path(text)
 
 
 def _print_version(asked: bool) -> None:
@@ -53,24 +50,30 @@ def _serve(
     source: Annotated[
         Path,
         typer.Option(
-            "--input", "-i", readable=False, envvar="HOLOSCAN_INPUT_PATH", help="A DICOM file, or a folder with any number of studies."
+            *("--input", "-i"),
+            parser=_path,
+            metavar="PATH",
+            envvar="HOLOSCAN_INPUT_PATH",
+            help="A DICOM file, or a folder with any number of studies.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", readable=False, envvar="HOLOSCAN_OUTPUT_PATH", help="Folder for the results.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=_path, metavar="PATH", envvar="HOLOSCAN_OUTPUT_PATH", help="Folder for the results.")
+    ],
     model: Annotated[
         Path,
         typer.Option(
-            "--model", "-m", readable=False, envvar="HOLOSCAN_MODEL_PATH", help="Folder of a bundle, or with exactly one bundle in it."
+            *("--model", "-m"),
+            parser=_path,
+            metavar="PATH",
+            envvar="HOLOSCAN_MODEL_PATH",
+            help="Folder of a bundle, or with exactly one bundle in it.",
         ),
     ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU by default where there is one.")] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Least level of the log lines.")] = LogLevel.INFO,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
-    for name, path in (("input", source), ("output", output), ("model", model)):
-        # An empty text, such as that of an unset variable, becomes the current folder: too easily meant otherwise.
-        if str(path) == "." and "." not in sys.argv:
-            raise typer.BadParameter(f"--{name} is empty: name a folder")
     with quiet_streams() as streams:
         start_logging(streams.errors, log_level.value)
         code = _run(source, output, model, device, streams)

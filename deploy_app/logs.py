@@ -12,16 +12,25 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from enum import Enum
 from time import perf_counter
 from typing import IO, Any, NamedTuple
 
 from monai_pneumonia.errors import TRACEBACK_VARIABLE
 
-LEVELS = ("debug", "info", "warning", "error")
 _NAME = "deploy_app"
 _FIELDS = "fields"
+
+
+class LogLevel(str, Enum):
+    """Levels of the log lines."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class JsonLines(logging.Formatter):
@@ -39,7 +48,7 @@ def start_logging(stream: IO[str], level: str = "info") -> None:
 
     Args:
         stream: where the lines go.
-        level: the least that is written, of :data:`LEVELS`.
+        level: the least that is written, a :class:`LogLevel`.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
@@ -54,7 +63,7 @@ def log(event: str, level: str = "info", **fields: Any) -> None:
 
     Args:
         event: what happened, in one word.
-        level: of :data:`LEVELS`.
+        level: a :class:`LogLevel`.
         fields: numbers, hashes, and words of our own; never a value of a file, nor a name of one.
     """
     logging.getLogger(_NAME).log(getattr(logging, level.upper()), event, extra={_FIELDS: fields})
@@ -107,10 +116,13 @@ def quiet_streams() -> Iterator[Streams]:
     try:
         yield streams
     finally:
+        # A stream that nobody takes, such as a full disk's, changes nothing of how a run ended.
         for stream in (sys.stdout, sys.stderr, *streams):
-            stream.flush()
+            with suppress(OSError):
+                stream.flush()
         for descriptor, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
         for stream in streams:
-            stream.close()
+            with suppress(OSError):
+                stream.close()

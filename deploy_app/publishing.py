@@ -131,10 +131,6 @@ class OutputFolder:
             if replaces:
                 _remove(aside)
 
-    def discard(self, study_uid: str) -> None:
-        """Removes what is unfinished of a study."""
-        shutil.rmtree(self._unfinished / study_uid, ignore_errors=True)
-
     def write_report(self, report: Mapping[str, Any]) -> Path:
         """Writes the run's report, whole or not at all.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,8 +154,10 @@ class ServingRun:
             self.account.add(task.image.record(Status.REJECTED, reason, sentence))
         self._log(task)
         if task.last:
-            with self._ending():
+            try:
                 self._publish(task.image.study_uid)
+            except BaseException as error:
+                self.fault = error
 
     def _write_results(self, task: ImageTask) -> None:
         # Imported here, when highdicom is needed for the first time: refusals need none.
@@ -182,47 +185,20 @@ class ServingRun:
         else:
             log("image_rejected", "warning", **image, reason=task.rejection[0], **task.milliseconds)
 
-    def _rejecting(self, task: ImageTask, step: str) -> _Rejecting:
-        return _Rejecting(self, task, step)
-
-    def _ending(self) -> _Ending:
-        return _Ending(self)
-
-
-class _Ending:
-    """Lets any error end the run."""
-
-    def __init__(self, run: ServingRun) -> None:
-        self.run = run
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if error is not None:
-            self.run.fault = error
-        return error is not None
-
-
-class _Rejecting(_Ending):
-    """Lets an error of one image reject it, and one of model or output end the run; notes what the step took."""
-
-    def __init__(self, run: ServingRun, task: ImageTask, step: str) -> None:
-        super().__init__(run)
-        self.task = task
-        self.step = step
-
-    def __enter__(self) -> None:
-        self.watch = Stopwatch()
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        self.task.milliseconds[f"{self.step}_milliseconds"] = self.watch.milliseconds
-        if isinstance(error, ModelFaultError | OutputNotWritableError) or not (error is None or isinstance(error, Exception)):
-            self.task.drop_pixels()
-            return super().__exit__(kind, error, traceback)
-        if error is not None:
-            self.task.reject(*rejection_of(error, self.task.image.path))
-        return error is not None
+    @contextmanager
+    def _rejecting(self, task: ImageTask, step: str) -> Iterator[None]:
+        """Lets an error of one image reject it, and one of model or output end the run; notes what the step took."""
+        watch = Stopwatch()
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, ModelFaultError | OutputNotWritableError):
+                task.reject(*rejection_of(error, task.image.path))
+            else:
+                task.drop_pixels()
+                self.fault = error
+        finally:
+            task.milliseconds[f"{step}_milliseconds"] = watch.milliseconds
 
 
 def rejection_of(error: Exception, path: Path) -> tuple[str, str]:

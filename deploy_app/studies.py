@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
@@ -15,8 +16,8 @@ from pydicom.uid import UID, MediaStorageDirectoryStorage, UID_dictionary
 
 from deploy_app.account import FileRecord, Reason, Status, sentence_of
 from monai_pneumonia.dicom.gate import GATE_TAGS, RefusalReason, read_file_tags, refusal_of
-from monai_pneumonia.dicom.identifiers import is_uid
-from monai_pneumonia.errors import PneumoniaError
+from monai_pneumonia.dicom.source import stated_uid
+from monai_pneumonia.errors import PneumoniaError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_tags import code, quoted_uid, unchecked_values
 
 DICOM_DIRECTORY = "DICOMDIR"
@@ -26,27 +27,11 @@ _SCAN_TAGS = (*GATE_TAGS, "StudyInstanceUID", "SOPInstanceUID")
 # Modalities of objects that speak about images (PS3.3 C.7.3.1.1.1), should their SOP class not tell.
 _NO_IMAGE_MODALITIES = frozenset(
     (
-        "SR",
-        "PR",
-        "KO",
-        "SEG",
-        "DOC",
-        "REG",
-        "RWV",
-        "FID",
-        "AU",
-        "ECG",
-        "HD",
-        "PLAN",
-        "RTSTRUCT",
-        "RTPLAN",
-        "RTRECORD",
-        "RTDOSE",
-        "ANN",
-        "STAIN",
+        *("SR", "PR", "KO", "SEG", "DOC", "REG", "RWV", "FID", "AU", "ECG", "HD", "PLAN"),
+        *("RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "ANN", "STAIN"),
     )
 )
-_EXPORT = "export it anew, or leave it out"
+_DIRECTORY = (Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none")
 
 
 @dataclass(frozen=True)
@@ -67,9 +52,9 @@ class ImageFile:
     study_uid: str
     source_uid: str
 
-    def record(self, status: Status, reason: str = "", sentence: str = "", **values: object) -> FileRecord:
+    def record(self, status: Status, reason: str = "", sentence: str = "", entry: Mapping[str, Any] | None = None) -> FileRecord:
         """What became of it."""
-        return FileRecord(self.number, self.name, status, reason, sentence, self.study_uid, self.source_uid, **values)  # type: ignore[arg-type]
+        return FileRecord(self.number, self.name, status, reason, sentence, self.study_uid, self.source_uid, entry or {})
 
 
 @dataclass(frozen=True)
@@ -146,7 +131,7 @@ def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] |
     if any(part.startswith(".") for part in relative.parts):
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
-        return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
+        return _DIRECTORY
     return _special_file(path)
 
 
@@ -179,12 +164,12 @@ def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
         dataset = read_file_tags(path, _SCAN_TAGS)
     except PneumoniaError as error:
         if _is_directory(path):
-            return Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none"
+            return _DIRECTORY
         if not has_preamble:
             return Status.REJECTED, Reason.NOT_DICOM, "no DICOM file: give CR, DX or RG images as DICOM"
         return Status.REJECTED, Reason.DAMAGED, sentence_of(error, path)
     except MemoryError:
-        return Status.REJECTED, Reason.DAMAGED, f"its tags need more memory than there is: {_EXPORT}"
+        return Status.REJECTED, Reason.DAMAGED, "its tags need more memory than there is: export it anew, or leave it out"
     return _judge(dataset)
 
 
@@ -196,11 +181,11 @@ def _judge(dataset: Dataset) -> Dataset | tuple[Status, Reason, str]:
     holds_image = "Image" in UID(sop_class).name if sop_class in UID_dictionary else modality not in _NO_IMAGE_MODALITIES
     if not holds_image:
         return Status.SKIPPED, Reason.NO_IMAGE, f"no image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
-    for keyword in ("StudyInstanceUID", "SOPInstanceUID"):
-        value = dataset.get(keyword)
-        if not is_uid(value):
-            fault = "missing" if not value else "no valid UID"
-            return Status.REJECTED, Reason.INVALID_IDENTIFIER, f"{keyword} is {fault}: results cannot refer to the image; export it anew"
+    try:
+        for keyword in ("StudyInstanceUID", "SOPInstanceUID"):
+            stated_uid(dataset, keyword)
+    except UnreadableImageError as error:
+        return Status.REJECTED, Reason.INVALID_IDENTIFIER, str(error)
     return dataset
 
 

@@ -77,7 +77,7 @@ def _mended(source: Dataset) -> Dataset:
     header = Dataset()
     header.SpecificCharacterSet = UTF_8
     for keyword in _UIDS:
-        setattr(header, keyword, _uid(source, keyword))
+        setattr(header, keyword, stated_uid(source, keyword))
     if header.SOPClassUID not in UID_dictionary:
         raise UnreadableImageError("its SOP class is none of the standard's: export it as CR or DX image")
     header.Modality = code(source, "Modality") or "CR"
@@ -91,7 +91,12 @@ def _mended(source: Dataset) -> Dataset:
     return header
 
 
-def _uid(source: Dataset, keyword: str) -> str:
+def stated_uid(source: Dataset, keyword: str) -> str:
+    """A UID of an image.
+
+    Raises:
+        UnreadableImageError: it is missing or none; the error names the keyword alone.
+    """
     value = source.get(keyword)
     if not is_uid(value):
         raise UnreadableImageError(f"{keyword} is {'missing' if not value else 'no valid UID'}: results cannot refer to it; export it anew")

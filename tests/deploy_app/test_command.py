@@ -127,6 +127,22 @@ def test_folders_that_the_user_may_not_read(tmp_path: Path, tiny_model: Path, na
 
 
 @pytest.mark.slow
+def test_a_standard_output_that_takes_nothing_changes_no_exit_code(holoscan: None, study: Study, tmp_path: Path, tiny_model: Path) -> None:
+    study("1", "1")
+    command = command_line(tmp_path / "input", tmp_path / "output", tiny_model)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert report_of(tmp_path / "output")["exit_code"] == 0
+
+
+def test_the_current_folder_is_an_input_and_an_empty_text_is_none(tmp_path: Path) -> None:
+    given = command_line(Path(), tmp_path / "output", tmp_path / "missing")
+    assert run_command(given, cwd=tmp_path).code == 6
+    assert run_command([word if word != "." else "" for word in given], cwd=tmp_path).code == 2
+
+
+@pytest.mark.slow
 def test_a_run(study: Study, launch: Launch, tmp_path: Path) -> None:
     study("1", "1", name="Doe^John.dcm")
     study("1", "2", name="Doe^John lateral.dcm", ViewPosition="LL")
