@@ -97,7 +97,7 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         check_request(request)
         leave_out_unused()
         # Imported here, so that --help and what is wrong so far are quick.
-        from deploy_app.serving import StoppedError, serve
+        from deploy_app.run import StoppedError, serve
 
         try:
             outcome = serve(request, stop)

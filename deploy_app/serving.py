@@ -1,4 +1,4 @@
-"""A run, step by step: from the request to results, an account of every file, and an exit code. The operators call these steps."""
+"""The steps of a run over images: gate, decoding and recognition, writing. The operators call them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,16 @@ from typing import TYPE_CHECKING, Any
 from deploy_app.account import Account, Reason, Status, sentence_of
 from deploy_app.logs import Stopwatch, log
 from deploy_app.publishing import OutputFolder
-from deploy_app.request import Request, check_request
-from deploy_app.studies import ImageFile, InputScan, scan_input
+from deploy_app.studies import ImageFile, InputScan
 from monai_pneumonia.dicom.gate import RefusedImageError, check_image
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import read_header
-from monai_pneumonia.errors import (
-    ExitCode,
-    ModelFaultError,
-    OutputNotWritableError,
-    PneumoniaError,
-    RejectedImageError,
-)
+from monai_pneumonia.errors import ModelFaultError, OutputNotWritableError, PneumoniaError, RejectedImageError
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
 
 if TYPE_CHECKING:
     from monai_pneumonia.dicom.algorithm import Algorithm
     from monai_pneumonia.inference import LesionRecognizer, LesionReport
-
-
-class StoppedError(Exception):
-    """The run was asked to end before its time."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        exit_code: of the contract.
-        sentence: what was served and where the report lies, for people.
-        error: why not all is well; empty where it is.
-    """
-
-    exit_code: ExitCode
-    sentence: str
-    error: str = ""
 
 
 @dataclass(eq=False)
@@ -233,85 +207,3 @@ def _settings(algorithm: Algorithm) -> dict[str, Any]:
         "operating_point": algorithm.operating_point,
         "lesion_threshold": algorithm.lesion_threshold,
     }
-
-
-def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
-    """Serves an input: results for each image that can be analysed, a report on every file.
-
-    Args:
-        request: what to serve.
-        stop: ends the run after the image in hand, when set; studies that are complete by then stay.
-
-    Raises:
-        PneumoniaError: usage, model, input or output are at fault; its exit code says which.
-        StoppedError: the run was stopped.
-    """
-    stop = stop or threading.Event()
-    watch = Stopwatch()
-    bundle = check_request(request)
-    with OutputFolder(request.output) as output:
-        log("started")
-        scan = scan_input(request.source, request.output)
-        images = sum(map(len, scan.studies.values()))
-        log("input_scanned", files=images + len(scan.left_out), images=images, studies=len(scan.studies), milliseconds=watch.lap())
-        for record in scan.left_out:
-            log(
-                f"file_{record.status.value}",
-                "warning" if record.status is Status.REJECTED else "debug",
-                number=record.number,
-                reason=record.reason,
-            )
-        check_stop(stop)
-        run = ServingRun(scan, _load(bundle, request.device), output, stop)
-        log("model_loaded", weights=run.algorithm.weights_sha256, device=str(run.recognizer.device), milliseconds=watch.lap())
-        check_stop(stop)
-        if scan.studies:
-            run_operators(run)
-        if run.fault is not None:
-            raise run.fault
-        check_stop(stop)
-        report = output.write_report(run.account.run_report(run.model))
-    log("finished", exit_code=int(run.account.exit_code), **run.account.counts, studies=len(scan.studies), milliseconds=watch.milliseconds)
-    return outcome_of(run.account, report)
-
-
-def _load(bundle: Path, device: str | None) -> LesionRecognizer:
-    from monai_pneumonia.inference import LesionRecognizer
-
-    return LesionRecognizer.from_bundle(bundle, device)
-
-
-def run_operators(run: ServingRun) -> None:
-    """Sends the images through the operators of the MONAI Deploy application."""
-    from deploy_app.application import PneumoniaApplication
-
-    PneumoniaApplication.of(run).serve()
-
-
-def check_stop(stop: threading.Event) -> None:
-    """Ends here where the run is to stop.
-
-    Raises:
-        StoppedError: it is.
-    """
-    if stop.is_set():
-        raise StoppedError("the run was stopped before its end: studies that were complete stay, give the command again for the others")
-
-
-def outcome_of(account: Account, report: Path) -> Outcome:
-    """What a run says at its end, for people."""
-    counts = account.counts
-    sentence = f"{counts['served']} of {counts['files']} files served, {counts['skipped']} skipped, {counts['rejected']} rejected: {report}"
-    return Outcome(account.exit_code, sentence, _complaint(account, report))
-
-
-def _complaint(account: Account, report: Path) -> str:
-    first, counts = account.first_rejected, account.counts
-    if first is None:
-        files = f"only {counts['files']} files without one" if counts["files"] else "no file at all"
-        return "" if counts["served"] else f"the input holds no image to analyse, {files}: give CR, DX or RG images as DICOM ({report})"
-    rejected = (
-        f"{counts['rejected']} of {counts['files']} files" if counts["served"] else f"no file was served: all {counts['rejected']} images"
-    )
-    more = f"; {report} names each" if counts["rejected"] > 1 else f"; {report} names it"
-    return f"{rejected} rejected, the first (file {first.number}) because: {first.sentence}{more}"

@@ -25,7 +25,7 @@ leave_out_unused()
 import torch  # noqa: E402
 
 from deploy_app.request import Request  # noqa: E402
-from deploy_app.serving import serve  # noqa: E402
+from deploy_app.run import serve  # noqa: E402
 from monai_pneumonia.inference import LesionRecognizer  # noqa: E402
 from monai_pneumonia.radiograph import read_radiograph  # noqa: E402
 

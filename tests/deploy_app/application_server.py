@@ -171,7 +171,7 @@ def _import_all() -> None:
     sys.path.insert(0, str(ROOT))
     importlib.import_module("deploy_app.command")
     importlib.import_module("deploy_app.runtime").leave_out_unused()
-    for name in ("deploy_app.serving", "deploy_app.application", *_SERVING):
+    for name in ("deploy_app.run", "deploy_app.application", *_SERVING):
         importlib.import_module(name)
 
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 import deploy_app.serving as serving_module
 from deploy_app.request import Request
-from deploy_app.serving import ServingRun, StoppedError, serve
+from deploy_app.run import StoppedError, serve
+from deploy_app.serving import ServingRun
 from monai_pneumonia import __version__
 from monai_pneumonia.cli.main import app as command_line
 from monai_pneumonia.errors import ExitCode, ModelFaultError

@@ -22,7 +22,7 @@ from deploy_app.request import Request, check_request, find_bundle
 from monai_pneumonia.errors import BadInputError, ModelFaultError, UsageError
 
 # Everything is imported before: the interpreter's folders need not be that user's to read.
-AS_USER_1000 = "import os, encodings.idna, deploy_app.command, deploy_app.serving; os.setgid(1000); os.setuid(1000)"
+AS_USER_1000 = "import os, encodings.idna, deploy_app.command, deploy_app.run; os.setgid(1000); os.setuid(1000)"
 Study = Callable[..., Path]
 Launch = Callable[..., CommandRun]
 

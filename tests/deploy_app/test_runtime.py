@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy_app.runtime import UNUSED, leave_out_unused
 leave_out_unused()
 from deploy_app.request import Request
-from deploy_app.serving import serve
+from deploy_app.run import serve
 source, output, model = map(Path, sys.argv[1:])
 assert serve(Request(source, output, model, "cpu")).exit_code == 0
 assert not [name for name in UNUSED if sys.modules.get(name) is not None]
