@@ -50,7 +50,8 @@ class FeatureRegulationLoss(_Loss):
         Raises:
             ValueError: shapes differ.
         """
-        if attention.shape != outline.shape or any(level.shape[-2:] != attention.shape[-2:] for level in levels):
+        batch_and_grid = (attention.shape[0], *attention.shape[-2:])
+        if attention.shape != outline.shape or any((level.shape[0], *level.shape[-2:]) != batch_and_grid for level in levels):
             shapes = [list(tensor.shape) for tensor in (attention, outline, *levels)]
             raise ValueError(f"attention and outline must be [B, 1, h, w] and levels [B, D, h, w], got {shapes}")
         regions, valid = lesion_free_regions(outline)

@@ -182,7 +182,12 @@ def test_dark_maps_and_dead_features_have_finite_gradients() -> None:
 
 @pytest.mark.parametrize(
     "shapes",
-    [((2, 1, 8, 8), (2, 1, 4, 4), (2, 3, 8, 8)), ((2, 1, 8, 8), (1, 1, 8, 8), (2, 3, 8, 8)), ((2, 1, 8, 8), (2, 1, 8, 8), (2, 3, 4, 4))],
+    [
+        ((2, 1, 8, 8), (2, 1, 4, 4), (2, 3, 8, 8)),
+        ((2, 1, 8, 8), (1, 1, 8, 8), (2, 3, 8, 8)),
+        ((2, 1, 8, 8), (2, 1, 8, 8), (2, 3, 4, 4)),
+        ((2, 1, 8, 8), (2, 1, 8, 8), (1, 3, 8, 8)),
+    ],
 )
 def test_wrong_shapes_raise(shapes: tuple[tuple[int, ...], ...]) -> None:
     attention, outline, level = (torch.zeros(shape) for shape in shapes)
