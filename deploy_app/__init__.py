@@ -7,7 +7,9 @@ Holoscan (``request``, ``studies``, ``serving``, ``publishing``, ``account``), a
 
 from __future__ import annotations
 
-from deploy_app.runtime import prepare_holoscan
+from deploy_app.runtime import open_missing_streams, prepare_holoscan
 
+# Before anything opens a file that stays open.
+open_missing_streams()
 # Here, for it must come before the first import of MONAI, which brings MONAI Deploy and Holoscan with it.
 prepare_holoscan()

@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import IO, Annotated, NoReturn
 
 import typer
 
@@ -110,17 +110,21 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         _show_traceback()
         remedy = f"{type(error).__name__}: please report it, with what {TRACEBACK_VARIABLE}=1 shows"
         return _fail(f"a fault of the application itself, {remedy}", type(error).__name__, INTERNAL_FAULT, streams)
-    # Results and report are in their place: nobody to read this line changes no exit code.
-    with suppress(OSError):
-        print(f"{outcome.sentence}\n{RESEARCH_USE_ONLY}", file=streams.output)
+    _say(f"{outcome.sentence}\n{RESEARCH_USE_ONLY}", streams.output)
     if outcome.error:
-        print(f"error: {outcome.error}", file=streams.errors)
+        _say(f"error: {outcome.error}", streams.errors)
     return int(outcome.exit_code)
+
+
+def _say(text: str, stream: IO[str]) -> None:
+    """Prints for people; a stream that takes nothing, such as a closed pipe, changes no exit code."""
+    with suppress(OSError):
+        print(text, file=stream)
 
 
 def _fail(message: str, kind: str, code: int, streams: Streams) -> int:
     log("failed", "error", error=kind, exit_code=code)
-    print(f"error: {' '.join(message.split())}", file=streams.errors)
+    _say(f"error: {' '.join(message.split())}", streams.errors)
     return code
 
 

@@ -1,4 +1,4 @@
-"""Makes the process ready for Holoscan and MONAI: to be called before the first import of either."""
+"""Makes the process ready: its streams, and Holoscan and MONAI, before the first import of either."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ UNUSED = (
     *("ignite", "itk", "pandas", "sklearn", "scipy.signal", "scipy.stats", "matplotlib"),
     *("tensorboard", "tensorboardX", "mlflow", "cupy"),
 )
+
+
+def open_missing_streams() -> None:
+    """Puts the null device in the place of standard streams that the caller closed.
+
+    Else the next files to be opened would take their numbers, and what is meant for the streams would be written there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115 - gets the lowest free number, the stream's own, and keeps it
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def leave_out_unused() -> None:

@@ -80,6 +80,30 @@ def test_wrong_paths(tmp_path: Path, name: str, place: str, code: int, word: str
     assert list(tmp_path.iterdir()) == []
 
 
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+
+
+def with_closed_streams(closed: str, *command: str) -> CommandRun:
+    """Runs a command whose caller closed some of its standard streams."""
+    return run_command(["sh", "-c", f'exec "$@" {closed}', "sh", *command])
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_a_fault_is_told_by_the_exit_code_even_where_streams_are_closed(closed: str, tmp_path: Path) -> None:
+    run = with_closed_streams(closed, *command_line(tmp_path, tmp_path / "output", tmp_path / "missing"))
+    assert run.code == 6
+    assert len(run.lines_for_people) == ("2>&-" not in closed)
+    assert not run.output
+
+
+def test_a_reader_that_went_away_changes_no_exit_code(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = command_line(tmp_path, tmp_path / "output", tmp_path / "missing")
+    assert subprocess.run(command, stdout=writing, stderr=writing, check=False, timeout=300).returncode == 6
+    os.close(writing)
+
+
 def test_the_bundle_is_found(tmp_path: Path, tiny_model: Path) -> None:
     assert find_bundle(tiny_model) == tiny_model
     assert find_bundle(tiny_model.parent) == tiny_model
@@ -133,6 +157,16 @@ def test_a_standard_output_that_takes_nothing_changes_no_exit_code(holoscan: Non
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert report_of(tmp_path / "output")["exit_code"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&- 2>&-", CLOSED[-1]])
+def test_a_run_without_standard_streams(closed: str, holoscan: None, study: Study, tmp_path: Path, tiny_model: Path) -> None:
+    # A decoder in a process of its own, for its streams are inherited.
+    study("1", "1", syntax="jpeg_lossless")
+    run = with_closed_streams(closed, *command_line(tmp_path / "input", tmp_path / "output", tiny_model))
+    assert (run.code, run.output, run.errors) == (0, "", "")
     assert report_of(tmp_path / "output")["exit_code"] == 0
 
 
