@@ -48,7 +48,7 @@ def draw_overlay(pixels: np.ndarray, report: LesionReport) -> np.ndarray:
         raise ValueError(f"the picture is {list(pixels.shape)}, the report's map {list(report.attention_map.shape)}")
     size, scale = _display_size(*pixels.shape)
     picture = _tinted(_resized(pixels, size), _resized(report.attention_map, size))
-    labels = np.asarray(Image.fromarray(report.lesion_labels.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
+    labels = np.asarray(Image.fromarray(report.lesion_labels).resize(size, Image.Resampling.NEAREST))
     picture[_outline(labels)] = _OUTLINE
     image = Image.fromarray(picture)
     _draw_boxes(image, report, scale)
@@ -64,18 +64,22 @@ def _display_size(height: int, width: int) -> tuple[tuple[int, int], float]:
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Values [H, W] on another grid, given as (width, height); averaged where they shrink."""
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(values.astype(np.float32, copy=False)).resize(size, Image.Resampling.BILINEAR))
 
 
 def _tinted(pixels: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """Grey levels under a tint that grows with the attention, uint8 [h, w, 3]."""
     low, high = np.percentile(pixels, _DISPLAY_PERCENTILES)
-    grey = np.clip((pixels - low) * np.float32(255 / max(high - low, 1e-6)), 0, 255)
-    # What each of 256 levels of attention adds and leaves of the grey: a table, for a picture has a million pixels.
-    levels = (np.clip(attention, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-    left = (1 - _STRONGEST_TINT * _LEVELS).astype(np.float32)
-    added = (255 * _STRONGEST_TINT * _LEVELS[:, None] * inferno(_LEVELS) + 0.5).astype(np.float32)
-    return np.asarray((grey * left[levels])[..., None] + added[levels]).astype(np.uint8)
+    grey = Image.fromarray(_bytes((pixels - low) / max(high - low, 1e-6))).convert("RGB")
+    levels = Image.fromarray(_bytes(attention))
+    strengths = levels.point([round(_STRONGEST_TINT * level) for level in range(256)])
+    levels.putpalette(_bytes(inferno(_LEVELS)).tobytes())
+    return np.array(Image.composite(levels.convert("RGB"), grey, strengths))
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as uint8 of the same shape; what lies outside takes the nearest end's."""
+    return np.asarray((np.clip(values, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
