@@ -1,7 +1,7 @@
 """Writes the software bill of materials of the container (CycloneDX, JSON) and validates it against its schema.
 
-Lists the Python packages of an environment, with the hashes of the wheels that they came from, the Debian packages of the base image, and
-the weights. Without time stamp or random number: the same contents give the same bytes.
+Lists the Python packages of an environment, with the hashes of the wheels that they came from, Python itself, the Debian packages of the
+base image, and the weights. Without time stamp or random number: the same contents give the same bytes.
 
 python sbom.py OUTPUT SITE-PACKAGES DEBIAN-TABLE MODEL-FOLDER FLAVOUR REQUIREMENTS...
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import re
 import sys
 import uuid
@@ -93,14 +94,41 @@ def debian_licenses(package: str) -> list[License | LicenseExpression]:
     return [LICENSES.make_with_name(name.strip()) for name in names]
 
 
-def debian_components(table: Path) -> Iterator[Component]:
-    """The packages of the base image, from lines of name, version, architecture and source."""
+def debian_components(table: Path, release: dict[str, str]) -> Iterator[Component]:
+    """The packages of the base image.
+
+    Args:
+        table: lines of name, version, architecture, source package and its version, as dpkg-query prints them.
+        release: the distribution, as in /etc/os-release.
+    """
     for line in table.read_text().splitlines():
-        name, version, architecture = line.split("\t")[:3]
-        identifier = PackageURL("deb", "debian", name, version, {"arch": architecture})
+        name, version, architecture, source, source_version = line.split("\t")
+        # What scanners look up: security trackers list source packages, for each release of the distribution.
+        qualifiers = {"arch": architecture, "distro": f"{release['ID']}-{release['VERSION_ID']}"}
+        if (source, source_version) != (name, version):
+            qualifiers["upstream"] = source if source_version == version else f"{source}@{source_version}"
+        identifier = PackageURL("deb", release["ID"], name, version, qualifiers)
         yield Component(
             type=ComponentType.LIBRARY, name=name, version=version, licenses=debian_licenses(name), purl=identifier, bom_ref=str(identifier)
         )
+
+
+def python_component(table: Path) -> Component | None:
+    """Python itself, where it is none of the base image's packages, as in the official Python images; the running one is the image's."""
+    major, minor, _ = platform.python_version_tuple()
+    if any(line.startswith(f"python{major}.{minor}") for line in table.read_text().splitlines()):
+        return None
+    version = platform.python_version()
+    identifier = PackageURL("generic", name="python", version=version)
+    return Component(
+        type=ComponentType.APPLICATION,
+        name="python",
+        version=version,
+        licenses=[LICENSES.make_from_string("PSF-2.0")],
+        purl=identifier,
+        cpe=f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*",
+        bom_ref=str(identifier),
+    )
 
 
 def weights_component(model: Path, version: str) -> Component:
@@ -126,7 +154,9 @@ def bill_of_materials(site_packages: str, debian_table: Path, model: Path, flavo
         licenses=[LICENSES.make_from_string("Apache-2.0")],
     )  # fmt: skip
     bom.components.update(python_components(site_packages, wheel_hashes(requirements)))
-    bom.components.update(debian_components(debian_table))
+    bom.components.update(debian_components(debian_table, platform.freedesktop_os_release()))
+    if (python := python_component(debian_table)) is not None:
+        bom.components.add(python)
     bom.components.add(weights_component(model, version))
     bom.register_dependency(bom.metadata.component, bom.components)
     names = sorted(f"{component.bom_ref.value} {[str(found.content) for found in component.hashes]}" for component in bom.components)

@@ -201,6 +201,11 @@ def test_the_bill_of_materials_is_valid_and_complete(in_container: InContainer) 
     debian = {tuple(line.split(" ")) for line in listing.splitlines()}
     assert len(debian) > 50
     assert debian <= pairs
+    assert {"python", "python3.11-minimal"} & {name for name, _ in pairs}
+    release = in_container("-c", '. /etc/os-release; echo "$ID-$VERSION_ID"', entrypoint="sh").output.strip()
+    identifiers = [component["purl"] for component in components if component.get("purl", "").startswith("pkg:deb/")]
+    assert len(identifiers) == len(debian)
+    assert all(f"distro={release}" in identifier for identifier in identifiers)
     weights = next(component for component in components if component["type"] == "machine-learning-model")
     assert weights["hashes"][0]["content"] == in_container(f"{MODEL}/models/model.pt", entrypoint="sha256sum").output.split()[0]
     for component in components:
