@@ -15,11 +15,12 @@ why_no_docker() {
   fi
 }
 
-# Starts a daemon where none runs and this user may; the caller's exit handler calls stop_docker.
-start_docker() {
-  local reason log second
-  reason="$(why_no_docker)"
-  [ -z "$reason" ] || die "$reason"
+# Starts a daemon where none runs and this user may; the caller's exit handler calls stop_docker. Where none is to be had it returns 1,
+# and DOCKER_FAULT says why.
+try_docker() {
+  local log second
+  DOCKER_FAULT="$(why_no_docker)"
+  [ -z "$DOCKER_FAULT" ] || return 1
   docker info >/dev/null 2>&1 && return
   log="$(mktemp)"
   say "starting a docker daemon; it is stopped at the end"
@@ -33,9 +34,14 @@ start_docker() {
     fi
     kill -0 "$DOCKER_DAEMON" 2>/dev/null || break
   done
+  stop_docker
   tail -n 5 "$log" >&2
-  die "the docker daemon did not start within $second s; its log is $log"
+  DOCKER_FAULT="the docker daemon did not start within $second s; its log is $log"
+  return 1
 }
+
+# The same, where nothing can be done without.
+start_docker() { try_docker || die "$DOCKER_FAULT"; }
 
 # Stops the daemon that start_docker has started, and no other.
 stop_docker() {

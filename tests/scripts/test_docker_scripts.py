@@ -1,0 +1,74 @@
+"""The scripts that need docker, where it fails: stand-ins for docker, dockerd and debootstrap come first on PATH."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOTS_ID = "echo 0"
+
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="the container is built on Linux on x86-64 alone"
+)
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with what the scripts read, and no environment."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "checkout" / "scripts")
+    for file in ("monai_pneumonia/__init__.py", *(f"deploy_app/container/requirements{part}.txt" for part in ("", "-cpu", "-build"))):
+        (tmp_path / "checkout" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, tmp_path / "checkout" / file)
+    weights = tmp_path / "checkout" / "bundle" / "models" / "model.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    return tmp_path / "checkout"
+
+
+@pytest.fixture
+def run(checkout: Path, tmp_path: Path) -> Run:
+    """A function that runs a line of bash in the checkout, with stand-ins for commands: name -> what it does, as a line of sh."""
+
+    def start(line: str, **stand_ins: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "commands"
+        folder.mkdir()
+        for name, content in stand_ins.items():
+            (folder / name).write_text(f"#!/bin/sh\n{content}\n")
+            (folder / name).chmod(0o755)
+        environment = {name: value for name, value in os.environ.items() if name != "MONAI_PNEUMONIA_PYTHON"}
+        environment |= {"PATH": f"{folder}{os.pathsep}{environment['PATH']}", "TMPDIR": str(tmp_path)}
+        # No package index: nothing can be fetched.
+        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "nothing")}
+        return subprocess.run(["bash", "-c", line], cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    return start
+
+
+NO_DAEMON = {"id": ROOTS_ID, "docker": "exit 1", "dockerd": "echo no overlay; exit 1"}
+
+
+@pytest.mark.parametrize("command", ["scripts/test --map", "scripts/map build", "scripts/benchmark"])
+def test_a_daemon_that_does_not_start_is_an_error_where_it_is_needed(run: Run, command: str) -> None:
+    ended = run(f"bash {command}", **NO_DAEMON)
+    assert ended.returncode == 2
+    assert "error: the docker daemon did not start within 1 s; its log is " in ended.stderr
+    assert "no overlay" in ended.stderr
+
+
+def test_a_daemon_that_does_not_start_is_a_note_among_all_tests(run: Run, checkout: Path) -> None:
+    script = checkout / "scripts" / "test"
+    functions = script.read_text().partition('\ncase "$mode" in')[0]
+    script.write_text(f"{functions}\nhospital_container\n")
+    ended = run("bash scripts/test", **NO_DAEMON)
+    assert ended.returncode == 0, ended.stderr
+    assert "note: hospital container left out: the docker daemon did not start within 1 s; its log is " in ended.stdout
