@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_pneumonia.whole_files import whole_file
+
 
 def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a table, whole or not at all.
@@ -16,12 +18,10 @@ def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         columns: the header.
         rows: values in the order of the columns.
     """
-    unfinished = file.with_name(file.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as stream:
+    with whole_file(file) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-    unfinished.replace(file)
 
 
 def number_cell(value: float | None) -> str:

@@ -15,6 +15,7 @@ from monai_pneumonia.ablation.preparing import Prepared, collect_predictions
 from monai_pneumonia.ablation.queue import JobFolder
 from monai_pneumonia.ablation.summary import Summary
 from monai_pneumonia.errors import NothingToAnalyseError
+from monai_pneumonia.whole_files import whole_file
 
 ABLATION_FILE = "ablation.csv"
 DIFFERENCES_FILE = "differences.csv"
@@ -58,7 +59,6 @@ def write_report(prepared: Prepared, resamples: int) -> Iterator[Path]:
         unfinished=[job.id for job, folder in folders if not folder.is_done()],
         pretraining_seconds=sum(folder.result()["training_seconds"] for folder in pretrained),
     )
-    unfinished = output / f"{PAGE_FILE}.unfinished"
-    unfinished.write_text(ablation_page(content), encoding="utf-8")
-    unfinished.replace(output / PAGE_FILE)
+    with whole_file(output / PAGE_FILE) as unfinished:
+        unfinished.write_text(ablation_page(content), encoding="utf-8")
     yield output / PAGE_FILE

@@ -11,6 +11,7 @@ import typer
 
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.errors import ExitCode, OutputNotWritableError
+from monai_pneumonia.whole_files import whole_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,10 +66,9 @@ def _print_found(console: Console, severity: str, found: tuple[Fault, ...]) -> N
 
 
 def _write(report: ValidationReport, output: Path) -> None:
-    unfinished = output.with_name(output.name + ".unfinished")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(output)
+        with whole_file(output) as unfinished:
+            unfinished.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputNotWritableError(f"cannot write the report {output}: {error.strerror}") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError
+from monai_pneumonia.whole_files import whole_file
 
 if TYPE_CHECKING:
     import jsonschema
@@ -218,10 +219,9 @@ def save_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
         "groups": {group: list(members) for group, members in datalist.labels.groups.items()},
         **{section: [record(item) for item in datalist.section(section)] for section in SECTIONS},
     }
-    unfinished = file.with_name(file.name + ".unfinished")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(file)
+        with whole_file(file) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputNotWritableError(f"cannot write the datalist {file}: {error.strerror}") from error

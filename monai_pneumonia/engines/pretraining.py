@@ -23,6 +23,7 @@ from monai_pneumonia.engines.training import ENCODER_KEY
 from monai_pneumonia.errors import UsageError
 from monai_pneumonia.inference.weights import DESCRIPTION_KEY, compact_parameters
 from monai_pneumonia.networks.contrastive import METHODS, MoCoNet, SimCLRNet
+from monai_pneumonia.whole_files import whole_file
 
 _LOGGER = logging.getLogger(__name__)
 LARGEST_QUEUE = 4096
@@ -128,9 +129,8 @@ def publish_encoder(
             description = describe_encoder(settings, datalist, datalist_path, collapse)
             file = Path(bundle_root) / "models" / ENCODER_FILE
             file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_name(file.name + ".unfinished")
-            torch.save({ENCODER_KEY: compact_parameters(encoder.state_dict()), DESCRIPTION_KEY: description}, unfinished)
-            unfinished.replace(file)
+            with whole_file(file) as unfinished:
+                torch.save({ENCODER_KEY: compact_parameters(encoder.state_dict()), DESCRIPTION_KEY: description}, unfinished)
             file.with_name(NOTICE_FILE).write_text(encoder_notice(description), encoding="utf-8")
             _LOGGER.info("pre-trained encoder in %s; train on with `--pretrained_encoder %s`", file, file)
     idist.barrier()

@@ -31,6 +31,7 @@ from monai_pneumonia.inference.weights import WeightsDescription, file_sha256, l
 from monai_pneumonia.losses import output_activation
 from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.networks.probabilities import class_probabilities
+from monai_pneumonia.whole_files import whole_file
 
 _LOGGER = logging.getLogger(__name__)
 NON_COMMERCIAL_MARKERS = ("non-commercial", "noncommercial", "by-nc", "-nc-", " nc ")
@@ -210,6 +211,5 @@ def update_metadata(file: Path, metadata: dict[str, Any], description: WeightsDe
         return
     image["spatial_shape"] = shape
     prediction |= {"channel_def": channels, "num_channels": len(channels)}
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+    with whole_file(file) as unfinished:
+        unfinished.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_pneumonia.errors import ModelFaultError, UsageError
+from monai_pneumonia.whole_files import whole_file
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_NAME = "last.pt"
@@ -78,9 +79,8 @@ class RunState:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             content = {name: member.state_dict() for name, member in self._members(engine).items()}
             content |= {"settings": self.settings, "epoch": engine.state.epoch, "iteration": engine.state.iteration}
-            unfinished = self.file.with_name(self.file.name + ".unfinished")
-            torch.save(content, unfinished)
-            unfinished.replace(self.file)
+            with whole_file(self.file) as unfinished:
+                torch.save(content, unfinished)
         idist.barrier()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_pneumonia.errors import ModelFaultError
+from monai_pneumonia.whole_files import whole_file
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ def save_calibration(path: str | os.PathLike[str], calibration: Calibration) -> 
     """Writes a calibration, whole or not at all."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(json.dumps(asdict(calibration), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+    with whole_file(file) as unfinished:
+        unfinished.write_text(json.dumps(asdict(calibration), indent=1) + "\n", encoding="utf-8")
 
 
 def load_calibration(path: str | os.PathLike[str], weights_sha256: str) -> Calibration:

@@ -18,6 +18,7 @@ from monai_pneumonia.data.labels import LabelSpace
 from monai_pneumonia.errors import ModelFaultError, PneumoniaError
 from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.transforms.geometry import check_geometry
+from monai_pneumonia.whole_files import whole_file
 
 WEIGHTS_KEY = "model"
 DESCRIPTION_KEY = "description"
@@ -108,9 +109,8 @@ def save_weights(path: str | os.PathLike[str], parameters: Mapping[str, Tensor],
     file.parent.mkdir(parents=True, exist_ok=True)
     compact = compact_parameters(parameters)
     plain = json.loads(json.dumps(asdict(description)))
-    unfinished = file.with_name(file.name + ".unfinished")
-    torch.save({WEIGHTS_KEY: compact, DESCRIPTION_KEY: plain}, unfinished)
-    unfinished.replace(file)
+    with whole_file(file) as unfinished:
+        torch.save({WEIGHTS_KEY: compact, DESCRIPTION_KEY: plain}, unfinished)
 
 
 def compact_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from monai_pneumonia.data.importers.intake import (
 from monai_pneumonia.data.progress import track
 from monai_pneumonia.data.splits import DEFAULT_SPLIT_RULES, SplitRules
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError
+from monai_pneumonia.whole_files import whole_file
 
 _SPLITS: Mapping[str, str] = {"train": "training", "val": "validation", "test": "testing"}
 # The labels of PneumoniaMNIST, whose pneumonia is bacterial or viral.
@@ -117,8 +118,7 @@ def _write(pictures: Mapping[Path, NDArray[np.uint8]], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, pixels in track(pictures.items(), "writing pictures"):
-            unfinished = file.with_name(file.name + ".unfinished")
-            Image.fromarray(pixels).save(unfinished, format="PNG")
-            unfinished.replace(file)
+            with whole_file(file) as unfinished:
+                Image.fromarray(pixels).save(unfinished, format="PNG")
     except OSError as error:
         raise OutputNotWritableError(f"cannot write pictures to {folder}: {error.strerror or error}") from error
