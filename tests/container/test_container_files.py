@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from sealed_runs import ROOT
 
+from monai_pneumonia import __version__
+
 CONTAINER = ROOT / "deploy_app" / "container"
 LISTS = sorted(CONTAINER.glob("requirements*.in"))
 PIN = re.compile(r"([\w.-]+)==([\w.]+) --hash=sha256:[0-9a-f]{64}")
@@ -50,6 +52,13 @@ def test_the_container_has_the_versions_that_the_application_is_tested_with() ->
 def test_no_decoder_under_the_gpl_and_nothing_that_the_application_does_without() -> None:
     listed = set().union(*(names(source) for source in LISTS if source.stem != "requirements-build"))
     assert not listed & {"pylibjpeg-libjpeg", "itk", "cupy-cuda13x", "pytorch-ignite", "matplotlib", "pip", "holoscan-cli"}
+
+
+def test_labels_name_the_versions_of_package_and_sdk() -> None:
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", (ROOT / "deploy_app" / "Dockerfile").read_text(), flags=re.MULTILINE))
+    assert defaults["VERSION"] == __version__
+    assert defaults["SDK_VERSION"] == pins(CONTAINER / "requirements.txt")["monai-deploy-app-sdk"]
+    assert defaults["REVISION"] == "unknown"
 
 
 def test_all_that_the_dockerfile_copies_is_in_the_context() -> None:

@@ -72,3 +72,18 @@ def test_a_daemon_that_does_not_start_is_a_note_among_all_tests(run: Run, checko
     ended = run("bash scripts/test", **NO_DAEMON)
     assert ended.returncode == 0, ended.stderr
     assert "note: hospital container left out: the docker daemon did not start within 1 s; its log is " in ended.stdout
+
+
+# Python stands in for pip, which fetches nothing: the wheel is there.
+BUILDING = {"python3": "exit 0", "docker": 'case "$1" in build) ls build/map/wheels >&2; exit 1 ;; buildx) exit 1 ;; esac'}
+
+
+def test_no_wheels_stay_where_docker_alone_would_take_them(run: Run, checkout: Path) -> None:
+    wheel = checkout / "build" / "map" / "wheels-cpu" / "torch-1.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    ended = run("bash scripts/map build", **BUILDING)
+    assert ended.returncode == 1
+    assert "torch-1.whl" in ended.stderr
+    assert [path.name for path in wheel.parent.parent.iterdir()] == ["wheels-cpu"]
+    assert wheel.is_file()
