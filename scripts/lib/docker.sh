@@ -53,6 +53,15 @@ stop_docker() {
 
 application_version() { sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$ROOT/monai_pneumonia/__init__.py"; }
 
+# The commit that the checkout stands at, marked where its files are not those of the commit.
+source_revision() {
+  local commit=""
+  # Git would also answer for a repository that a folder without one lies in.
+  if [ -e "$ROOT/.git" ]; then commit="$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)"; fi
+  if [ -n "$commit" ] && [ -n "$(git -C "$ROOT" status --porcelain)" ]; then commit="$commit-dirty"; fi
+  echo "${commit:-unknown}"
+}
+
 # The image of a flavour, as scripts/map build names it.
 image_name() { echo "monai-pneumonia:$(application_version)-$1"; }
 

@@ -114,6 +114,7 @@ def test_the_image_is_small_and_says_what_it_is(image: str) -> None:
     labels = description["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == "monai-pneumonia"
     assert labels["org.opencontainers.image.version"] == __version__
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", labels["org.opencontainers.image.revision"])
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.monai.deploy.app-sdk"])
     assert "Research use only" in labels["org.opencontainers.image.description"]
 

@@ -87,3 +87,16 @@ def test_no_wheels_stay_where_docker_alone_would_take_them(run: Run, checkout: P
     assert "torch-1.whl" in ended.stderr
     assert [path.name for path in wheel.parent.parent.iterdir()] == ["wheels-cpu"]
     assert wheel.is_file()
+
+
+def test_the_revision_says_where_files_are_not_those_of_its_commit(run: Run, checkout: Path) -> None:
+    told = "source scripts/lib/environment.sh; source scripts/lib/docker.sh; source_revision"
+    git = "git -c user.name=x -c user.email=x@example.org -c init.defaultBranch=main"
+    # A repository around the checkout, as of a folder of downloads, is not the checkout's own.
+    lines = [f"(cd .. && {git} init -q && {git} commit -q --allow-empty -m outer)", told]
+    lines += [f"{git} init -q && {git} add . && {git} commit -qm x", told, "git rev-parse HEAD", "touch monai_pneumonia/new.py", told]
+    ended = run(f"set -e; {'; '.join(lines)}")
+    outside, clean, commit, dirty = ended.stdout.split()
+    assert outside == "unknown"
+    assert clean == commit
+    assert dirty == f"{commit}-dirty"
