@@ -51,6 +51,15 @@ class UnreadableImageError(BadInputError):
     """A file is missing, damaged, or in a form that no decoder here understands."""
 
 
+class NotEnoughMemoryError(BadInputError):
+    """A picture needs more memory than there is; nothing need be wrong with its file."""
+
+    @classmethod
+    def of(cls, name: object) -> NotEnoughMemoryError:
+        """The error over a picture."""
+        return cls(f"{name}: needs more memory than there is: make more available, or give the picture at a lower resolution")
+
+
 class RejectedImageError(BadInputError):
     """A file was read, but is not a picture that we may analyse: a CT slice, a cine run, a multi-frame object."""
 
@@ -59,6 +68,10 @@ class ModelFaultError(PneumoniaError):
     """Weights or bundle are missing, damaged or made for something else."""
 
     exit_code = ExitCode.MODEL_FAULT
+
+
+class DeviceFaultError(ModelFaultError):
+    """The device that the model computes on failed, or cannot hold the model."""
 
 
 class OutputNotWritableError(PneumoniaError):

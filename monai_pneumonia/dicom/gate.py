@@ -77,6 +77,7 @@ def check_image(path: str | os.PathLike[str]) -> None:
     Raises:
         RefusedImageError: another modality, view or body part, several frames, or a result of this application.
         UnreadableImageError: the file is missing, damaged, or no DICOM file.
+        MemoryError: its tags need more memory than there is.
     """
     file = Path(path)
     refusal = refusal_of(read_file_tags(file, GATE_TAGS))
@@ -89,13 +90,14 @@ def read_file_tags(file: Path, tags: Iterable[str]) -> Dataset:
 
     Raises:
         UnreadableImageError: the file is missing, damaged, or no DICOM file.
+        MemoryError: its tags need more memory than there is.
     """
     try:
         with file.open("rb") as stream:
             head = stream.read(132)
         with unchecked_values():
             dataset = read_tags(file, head[128:] == b"DICM", list(tags))
-    except PneumoniaError:
+    except (PneumoniaError, MemoryError):
         raise
     except OSError as error:
         raise UnreadableImageError(f"{file} cannot be read ({error.strerror or 'no reason given'}): check the path") from error
@@ -119,6 +121,8 @@ def refusal_of(dataset: Dataset) -> Refusal | None:
     for judge in (_own_result, _modality, _frames, _view, _body_part):
         try:
             refusal = judge(dataset)
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged sequence, whose values must not be quoted
             return Refusal(RefusalReason.DAMAGED, f"its tags are damaged ({type(error).__name__}): export the image anew")
         if refusal is not None:

@@ -66,7 +66,7 @@ def mended_header(source: Dataset) -> Dataset:
     with unchecked_values():
         try:
             return _mended(source)
-        except PneumoniaError:
+        except (PneumoniaError, MemoryError):
             raise
         except Exception as error:
             # The error's text may quote what the file says, of whomever.

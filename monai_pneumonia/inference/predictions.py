@@ -20,7 +20,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from monai_pneumonia import RESEARCH_USE_ONLY
 from monai_pneumonia.data.labels import LabelSpace
-from monai_pneumonia.errors import BadInputError, OutputNotWritableError, PneumoniaError, RejectedImageError, UsageError
+from monai_pneumonia.errors import (
+    BadInputError,
+    NotEnoughMemoryError,
+    OutputNotWritableError,
+    PneumoniaError,
+    RejectedImageError,
+    UsageError,
+)
 from monai_pneumonia.inference.calibration import Calibration
 from monai_pneumonia.inference.pictures import file_name_of
 from monai_pneumonia.inference.report import LesionReport
@@ -164,6 +171,8 @@ class PredictionWriter:
             overlay = draw_overlay(read_radiograph(image).pixels, report)
         except PneumoniaError as error:
             return error
+        except MemoryError:
+            return NotEnoughMemoryError.of(image)
         np.save(self._map_file("attention", identifier), report.attention_map)
         _save_png(self._map_file("lesions", identifier), report.lesion_mask.astype(np.uint8) * np.uint8(255))
         _save_png(self._map_file("overlays", identifier), overlay)

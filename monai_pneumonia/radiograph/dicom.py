@@ -45,7 +45,7 @@ def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
         _check_object(path, dataset)
         notes = () if has_preamble else ("the file has no DICOM preamble",)
         radiograph = _radiograph(dataset, *stored_values(dataset))
-    except PneumoniaError:
+    except (PneumoniaError, MemoryError):
         raise
     except DecodingError as error:
         raise UnreadableImageError(f"{path}: its pixels cannot be decoded ({error}): export or fetch the image anew") from error

@@ -72,6 +72,8 @@ def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.
     for decoder in decoders:
         try:
             return _decode(dataset, decoder)
+        except MemoryError:
+            raise
         except BaseException as error:
             # Decoders written in Rust (RLE) panic on damaged data, with an exception that is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

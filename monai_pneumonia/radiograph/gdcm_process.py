@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ def decode_by_gdcm(stream: bytes, image: Mapping[str, object]) -> bytes:
 
     Raises:
         RuntimeError: GDCM cannot decode it, takes too long, or ended its process.
+        MemoryError: the system killed its process, for it took more memory than there is.
     """
     # Without the folder of this file, where modules lie that are called as some of the standard library's.
     order = json.dumps({**image, "path": [str(Path(place).absolute()) for place in sys.path if place]})
@@ -37,6 +39,8 @@ def decode_by_gdcm(stream: bytes, image: Mapping[str, object]) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"GDCM did not end within {_LONGEST_SECONDS} s") from None
+    if run.returncode == -signal.SIGKILL:
+        raise MemoryError("GDCM was killed, as Linux does where memory runs out")
     if run.returncode:
         raise RuntimeError(f"GDCM cannot decode the stream (its process ended with {run.returncode})")
     return run.stdout

@@ -34,7 +34,7 @@ def read_metaimage(path: Path) -> Radiograph:
             raise RejectedImageError(f"{path}: {header.GetNumberOfComponents()} values a pixel: give a grey picture, or colours as PNG")
         array = np.asarray(itk.array_from_image(itk.imread(str(path), imageio=itk.MetaImageIO.New())))
         return _radiograph(header, array, sizes, slice_axis)
-    except PneumoniaError:
+    except (PneumoniaError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableImageError(f"{path}: cannot be read as MetaImage ({one_line(error)}): write or copy it anew") from error

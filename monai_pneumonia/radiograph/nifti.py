@@ -44,7 +44,7 @@ def read_nifti(path: Path, compressed: bool, version: int) -> Radiograph:
             values = _values(image)
         plane = values.reshape([size for axis, size in enumerate(_three(values.shape)) if axis != slice_axis])
         return _radiograph(image, plane, slice_axis)
-    except PneumoniaError:
+    except (PneumoniaError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableImageError(f"{path}: cannot be read as NIfTI ({one_line(error)}): write or copy it anew") from error

@@ -29,7 +29,7 @@ def read_raster(path: Path) -> Radiograph:
             check_size(path, image.height, image.width)
             _check_single(path, image)
             pixels, warnings = _grey(_upright(image), is_png=image.format == "PNG")
-    except PneumoniaError:
+    except (PneumoniaError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise RejectedImageError(f"{path}: declares far more pixels than a radiograph may have: give the picture itself") from error

@@ -7,7 +7,7 @@ import os
 import zlib
 from pathlib import Path
 
-from monai_pneumonia.errors import UnreadableImageError
+from monai_pneumonia.errors import NotEnoughMemoryError, UnreadableImageError
 from monai_pneumonia.radiograph.types import Radiograph
 
 SUPPORTED = "DICOM (CR, DX), PNG, JPEG, TIFF, BMP, NIfTI or MetaImage"
@@ -38,8 +38,16 @@ def read_radiograph(path: str | os.PathLike[str]) -> Radiograph:
     Raises:
         UnreadableImageError: the file is missing, damaged, cut short, or none of these formats.
         RejectedImageError: it is no single projection radiograph: another modality, several frames or slices, too many pixels.
+        NotEnoughMemoryError: it needs more memory than there is.
     """
     file = Path(path)
+    try:
+        return _read(file)
+    except MemoryError as error:
+        raise NotEnoughMemoryError.of(file) from error
+
+
+def _read(file: Path) -> Radiograph:
     head = _head(file)
     # Imported where they are needed: nibabel and ITK take long to load, and few files need them.
     if head[128:132] == b"DICM" or _begins_with_a_tag(head):

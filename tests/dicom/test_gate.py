@@ -15,7 +15,7 @@ from lesion_reports import ALGORITHM, lesion_report, two_spots, write_chest
 from pydicom.dataset import Dataset
 from radiograph_files import marker
 
-from monai_pneumonia.dicom import RefusalReason, RefusedImageError, check_image, refusal_of, write_results
+from monai_pneumonia.dicom import RefusalReason, RefusedImageError, check_image, gate, read_header, refusal_of, write_results
 from monai_pneumonia.errors import RejectedImageError, UnreadableImageError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -147,6 +147,19 @@ def test_what_is_no_dicom_file_is_unreadable(tmp_path: Path, content: bytes) -> 
     file.write_bytes(content)
     with pytest.raises(UnreadableImageError, match=r"file\.dcm"):
         check_image(file)
+
+
+def test_too_little_memory_is_no_damage(chest_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(gate, "read_tags", too_large)
+    for read in (check_image, read_header):
+        with pytest.raises(MemoryError):
+            read(chest_file)
+    monkeypatch.setattr(gate, "_view", too_large)
+    with pytest.raises(MemoryError):
+        refusal_of(image())
 
 
 def test_missing_files_and_folders_are_unreadable(tmp_path: Path) -> None:

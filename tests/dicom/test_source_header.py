@@ -12,7 +12,7 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from radiograph_files import marker
 
-from monai_pneumonia.dicom import mended_header, read_header
+from monai_pneumonia.dicom import mended_header, read_header, source
 from monai_pneumonia.dicom.source import mended_age
 from monai_pneumonia.errors import UnreadableImageError
 
@@ -145,4 +145,14 @@ def test_tags_of_a_wrong_kind_are_damage(chest_file: Path) -> None:
     header = read_header(chest_file)
     header.add_new("Rows", "IS", ["60", "61"])
     with pytest.raises(UnreadableImageError, match=r"its tags are damaged \(TypeError\): export"):
+        mended_header(header)
+
+
+def test_too_little_memory_is_no_damage(chest_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(_: object) -> None:
+        raise MemoryError
+
+    header = read_header(chest_file)
+    monkeypatch.setattr(source, "mended_date", too_large)
+    with pytest.raises(MemoryError):
         mended_header(header)

@@ -243,6 +243,20 @@ def test_a_disk_that_fills_up_is_named_and_leaves_nothing(tmp_path: Path, pictur
     assert not (tmp_path / "out").exists()
 
 
+def test_an_overlay_that_needs_too_much_memory_is_an_error_of_its_picture(
+    tmp_path: Path, picture: Path, attention: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("monai_pneumonia.inference.overlay.draw_overlay", too_large)
+    with PredictionWriter(tmp_path / "out", Model()) as writer:
+        writer.add("first", picture, report_of(attention))
+    (row,) = rows_of(tmp_path / "out")
+    assert row["status"] == "error"
+    assert "needs more memory than there is" in row["reason"]
+
+
 def test_writing_outside_the_block_is_a_mistake(tmp_path: Path, picture: Path, attention: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match="with block"):
         PredictionWriter(tmp_path / "out", Model()).add("first", picture, report_of(attention))

@@ -81,6 +81,15 @@ def test_gdcm_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.M
         _decoded(path)
 
 
+def test_gdcm_that_the_system_kills_lacked_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_lossless")
+    killed = tmp_path / "killed.py"
+    killed.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setattr(gdcm_process, "__file__", str(killed))
+    with pytest.raises(MemoryError):
+        _decoded(path)
+
+
 def test_a_high_bit_that_does_not_fit_is_no_crash_of_the_12_bit_decoder(tmp_path: Path) -> None:
     # GDCM would end the process.
     dataset = dicom_dataset(marker(32, 24).astype(np.uint16) * 16, bits=12, HighBit=3)
@@ -133,6 +142,17 @@ def test_the_next_decoder_steps_in_where_one_fails(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(dicom_pixels, "_decode", failing_once)
     np.testing.assert_array_equal(_decoded(path), marker())
     assert asked == ["pylibjpeg", "pillow"]
+
+
+def test_a_decoder_without_memory_is_not_taken_for_a_damaged_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_2000")
+
+    def too_large(dataset: pydicom.Dataset, decoder: str) -> tuple[np.ndarray, str]:
+        raise MemoryError
+
+    monkeypatch.setattr(dicom_pixels, "_decode", too_large)
+    with pytest.raises(MemoryError):
+        _decoded(path)
 
 
 def test_all_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

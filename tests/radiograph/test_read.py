@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from radiograph_files import marker, write_dicom
 
-from monai_pneumonia.errors import BadInputError, RejectedImageError, UnreadableImageError
+from monai_pneumonia.errors import BadInputError, NotEnoughMemoryError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph import radiograph_from_array, read_radiograph
 
 
@@ -60,6 +60,43 @@ def test_files_without_a_picture(content: bytes, said: str, tmp_path: Path) -> N
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ": " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("a.dcm", "dicom.read_tags"),
+        ("a.dcm", "dicom.stored_values"),
+        ("a.png", "raster.unit_range"),
+        ("a.nii", "nifti.unit_range"),
+        ("a.mha", "metaimage.unit_range"),
+    ],
+)
+def test_too_little_memory_is_no_damage(name: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written_as(tmp_path / name)
+
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"monai_pneumonia.radiograph.{step}", too_large)
+    with pytest.raises(NotEnoughMemoryError, match=r"needs more memory than there is: make more available") as caught:
+        read_radiograph(path)
+    assert str(path) in str(caught.value)
+    assert not isinstance(caught.value, UnreadableImageError)
+
+
+def written_as(path: Path) -> Path:
+    """The marker in the format that the file's ending names."""
+    if path.suffix == ".dcm":
+        return write_dicom(path, marker())
+    if path.suffix == ".nii":
+        nibabel.save(nibabel.Nifti1Image(marker().T, np.diag([-1, -1, 1, 1])), path)
+    elif path.suffix == ".mha":
+        itk = pytest.importorskip("itk")
+        itk.imwrite(itk.image_from_array(marker()), str(path))
+    else:
+        Image.fromarray(marker()).save(path)
+    return path
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
