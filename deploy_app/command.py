@@ -26,7 +26,7 @@ For each frontal chest X-ray (CR, DX or RG) it writes OUTPUT/<StudyInstanceUID>/
 (seg-*.dcm, where there are any), an overlay picture (sc-*.dcm) and report.json. OUTPUT/report.json accounts for every file of the input.
 
 Exit codes: 0 all images served; 2 wrong usage; 3 nothing to analyse; 4 bad input, nothing served; 5 some images served, others rejected;
-6 model missing or damaged; 7 output not writable. Log lines (JSON, without patient data) go to standard error.
+6 model missing or damaged, or GPU at fault; 7 output not writable. Log lines (JSON, without patient data) go to standard error.
 """
 
 app = typer.Typer(name="deploy_app", pretty_exceptions_enable=False, add_completion=False)

@@ -16,7 +16,7 @@ from deploy_app.studies import ImageFile, InputScan
 from monai_pneumonia.dicom.gate import RefusedImageError, check_image
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import read_header
-from monai_pneumonia.errors import ModelFaultError, OutputNotWritableError, PneumoniaError, RejectedImageError
+from monai_pneumonia.errors import ModelFaultError, NotEnoughMemoryError, OutputNotWritableError, PneumoniaError, RejectedImageError
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
 
 if TYPE_CHECKING:
@@ -179,14 +179,14 @@ def rejection_of(error: Exception, path: Path) -> tuple[str, str]:
     """Reason and sentence for an error over one image; unforeseen ones are named by their kind alone, for their text may quote the file."""
     if isinstance(error, RefusedImageError):
         return error.refusal.reason.value, error.refusal.sentence
-    if isinstance(error, PneumoniaError):
-        reason = Reason.UNSUPPORTED if isinstance(error, RejectedImageError) else Reason.DAMAGED
-        return reason.value, sentence_of(error, path)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | NotEnoughMemoryError):
         return (
             Reason.FAILED.value,
             "the image needs more memory than there is: give the application more, or the image at a lower resolution",
         )
+    if isinstance(error, PneumoniaError):
+        reason = Reason.UNSUPPORTED if isinstance(error, RejectedImageError) else Reason.DAMAGED
+        return reason.value, sentence_of(error, path)
     return Reason.FAILED.value, f"the image could not be analysed ({type(error).__name__}): export it anew, and report this if it stays"
 
 

@@ -169,7 +169,7 @@ def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
             return Status.REJECTED, Reason.NOT_DICOM, "no DICOM file: give CR, DX or RG images as DICOM"
         return Status.REJECTED, Reason.DAMAGED, sentence_of(error, path)
     except MemoryError:
-        return Status.REJECTED, Reason.DAMAGED, "its tags need more memory than there is: export it anew, or leave it out"
+        return Status.REJECTED, Reason.FAILED, "its tags need more memory than there is: give the application more, or leave the file out"
     return _judge(dataset)
 
 

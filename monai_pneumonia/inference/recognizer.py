@@ -14,9 +14,10 @@ from monai.data import MetaTensor, decollate_batch
 from monai.transforms import Compose
 from torch import Tensor
 
-from monai_pneumonia.errors import ModelFaultError, PneumoniaError, UnreadableImageError, UsageError
+from monai_pneumonia.errors import DeviceFaultError, ModelFaultError, PneumoniaError, UnreadableImageError, UsageError
 from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.inference.calibration import Calibration
+from monai_pneumonia.inference.faults import named_faults
 from monai_pneumonia.inference.maps import attention_maps
 from monai_pneumonia.inference.regions import find_lesions
 from monai_pneumonia.inference.report import NO_PNEUMONIA, PNEUMONIA, UNSUPERVISED, LesionReport, MapKind
@@ -56,6 +57,7 @@ class LesionRecognizer:
 
     Raises:
         UsageError: the device does not exist here.
+        DeviceFaultError: the device does not take the network.
     """
 
     def __init__(
@@ -68,7 +70,13 @@ class LesionRecognizer:
         model_version: str | None = None,
     ) -> None:
         self.device = _device(device)
-        self.network = network.to(self.device).eval().requires_grad_(False)
+        try:
+            self.network = network.to(self.device).eval().requires_grad_(False)
+        except RuntimeError as error:
+            raise DeviceFaultError(
+                f"the device '{self.device}' does not take the network ({type(error).__name__}): "
+                "see that it works and has memory free, or compute on the device cpu"
+            ) from error
         self.description = description
         self.labels = description.labels
         self.calibration = calibration or Calibration(weights_sha256=weights_sha256)
@@ -100,6 +108,8 @@ class LesionRecognizer:
 
         Raises:
             BadInputError: the picture cannot be read, or is no single radiograph.
+            NotEnoughMemoryError: machine or device have too little memory for it.
+            DeviceFaultError: the device failed.
         """
         return self.recognize_batch([picture])[0]
 
@@ -138,11 +148,13 @@ class LesionRecognizer:
             # Pictures may be arrays of full size: those of this batch must go before the next are taken.
             del batch, prepared
 
+    @named_faults()
     def prepare(self, picture: Picture) -> MetaTensor:
         """One picture as the network's input [1, S, S], float32 in [0, 1], which remembers the picture's own grid.
 
         Raises:
             BadInputError: the picture cannot be read, or is no single radiograph.
+            NotEnoughMemoryError: there is too little memory for it.
         """
         inputs: MetaTensor = self.preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
         return inputs
@@ -156,6 +168,8 @@ class LesionRecognizer:
         Raises:
             ValueError: an input lacks the metadata that leads back to the picture.
             ModelFaultError: the network gives values that are not finite.
+            NotEnoughMemoryError: machine or device have too little memory.
+            DeviceFaultError: the device failed.
         """
         return list(self._reports(decollate_batch(inputs) if isinstance(inputs, Tensor) else list(inputs)))
 
@@ -169,16 +183,18 @@ class LesionRecognizer:
 
     def _predict(self, batch: Tensor) -> tuple[np.ndarray, Tensor, MapKind]:
         """Probabilities [B, C] in double precision and maps [B, 1, S, S] of inputs [B, 1, S, S], on the CPU."""
-        with torch.inference_mode(), _exact_arithmetic(self.device):
+        with named_faults(self.device), torch.inference_mode(), _exact_arithmetic(self.device):
             outputs = [self.network.explain(part.to(self.device)) for part in batch.split(1 if self.device.type == "cpu" else len(batch))]
             logits = torch.cat([output.logits for output in outputs])
             probabilities = class_probabilities(logits, self.description.output_activation, self.calibration.temperature)
             pairs = [attention_maps(self.network, output, self.description, self.calibration.temperature) for output in outputs]
             maps = torch.cat([part for part, _ in pairs])
-        if not bool(torch.isfinite(logits).all()) or not bool(torch.isfinite(maps).all()):
-            raise ModelFaultError("the network gives values that are not finite: its weights are damaged or belong to another network")
-        return probabilities.cpu().numpy(), maps.cpu(), pairs[0][1]
+            # A GPU tells here, where it is waited for, what failed above.
+            if not bool(torch.isfinite(logits).all()) or not bool(torch.isfinite(maps).all()):
+                raise ModelFaultError("the network gives values that are not finite: its weights are damaged or belong to another network")
+            return probabilities.cpu().numpy(), maps.cpu(), pairs[0][1]
 
+    @named_faults()
     def _report(self, picture: MetaTensor, probabilities: np.ndarray, attention: Tensor, kind: MapKind) -> LesionReport:
         p_pneumonia = float(np.clip(1.0 - probabilities[self.labels.negative_index], 0.0, 1.0))
         decision = PNEUMONIA if p_pneumonia >= self.calibration.operating_point else NO_PNEUMONIA
@@ -215,13 +231,14 @@ def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | P
         preprocessing: a recogniser's.
         picture: a file, or an upright array [H, W].
     """
+    name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
     try:
-        inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
+        with named_faults(picture=name):
+            inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
         return inputs
     except PneumoniaError as error:
         return error
     except Exception as error:  # a decoder's unforeseen fault
-        name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
         unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
         unreadable.__cause__ = error
         return unreadable

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from serving_runs import serve_all
 
 from deploy_app import serving as serving_module
-from monai_pneumonia.errors import ModelFaultError
+from monai_pneumonia.errors import DeviceFaultError, ModelFaultError
 from monai_pneumonia.inference import LesionRecognizer
 
 Study = Callable[..., Path]
@@ -62,7 +63,13 @@ def test_pixels_that_were_cut_short(study: Study, serving: Callable[..., Any]) -
 
 
 @pytest.mark.parametrize(
-    ("error", "word"), [(MemoryError(), "more memory"), (ValueError("Doe^John"), "ValueError"), (OSError(5, "I/O"), "OSError")]
+    ("error", "word"),
+    [
+        (MemoryError(), "more memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "more memory"),
+        (ValueError("Doe^John"), "ValueError"),
+        (OSError(5, "I/O"), "OSError"),
+    ],
 )
 def test_a_fault_over_one_image_takes_no_other_down(
     study: Study, serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: Exception, word: str
@@ -70,16 +77,16 @@ def test_a_fault_over_one_image_takes_no_other_down(
     for image in "123":
         study("1", image)
     run = serving()
-    recognize = LesionRecognizer.__call__
+    explain = run.recognizer.network.explain
     calls: list[int] = []
 
-    def fail_once(self: LesionRecognizer, picture: Any) -> Any:
+    def fail_once(inputs: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise error
-        return recognize(self, picture)
+        return explain(inputs)
 
-    monkeypatch.setattr(LesionRecognizer, "__call__", fail_once)
+    monkeypatch.setattr(run.recognizer.network, "explain", fail_once)
     serve_all(run)
     assert run.fault is None
     assert [record.status.value for record in run.account.records] == ["served", "rejected", "served"]
@@ -88,17 +95,24 @@ def test_a_fault_over_one_image_takes_no_other_down(
     assert "Doe" not in run.account.records[1].sentence
 
 
-def test_a_model_fault_ends_the_run(study: Study, serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "kind"), [(ModelFaultError("not finite"), ModelFaultError), (torch.AcceleratorError("CUDA error"), DeviceFaultError)]
+)
+def test_a_fault_of_model_or_device_ends_the_run(
+    study: Study, serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, kind: type
+) -> None:
     study("1", "1")
     study("2", "1")
     run = serving()
 
-    def break_down(self: LesionRecognizer, picture: Any) -> Any:
-        raise ModelFaultError("not finite")
+    def break_down(inputs: Any) -> Any:
+        raise error
 
-    monkeypatch.setattr(LesionRecognizer, "__call__", break_down)
+    # Any device but the CPU will do: the network's answer is all that is wanted of it.
+    monkeypatch.setattr(run.recognizer, "device", torch.device("meta"))
+    monkeypatch.setattr(run.recognizer.network, "explain", break_down)
     serve_all(run)
-    assert isinstance(run.fault, ModelFaultError)
+    assert type(run.fault) is kind
     assert not run.account.records
     assert not (tmp_path / "output" / "1.2.3.1").exists()
 

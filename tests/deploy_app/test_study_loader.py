@@ -149,6 +149,17 @@ def test_files_larger_than_any_radiograph(study: Study, source: Path, monkeypatc
     assert only(scan_input(source)).reason == "oversized"
 
 
+def test_too_little_memory_for_tags(study: Study, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, tags: Any) -> None:
+        raise MemoryError
+
+    study("1", "1")
+    monkeypatch.setattr(studies, "read_file_tags", fail)
+    record = only(scan_input(source))
+    assert (record.status.value, record.reason) == ("rejected", "failed")
+    assert "more memory" in record.sentence
+
+
 def test_a_copy_of_an_image_is_skipped(study: Study, source: Path) -> None:
     shutil.copy(study("1", "1", name="b.dcm"), source / "a.dcm")
     scan = scan_input(source)
