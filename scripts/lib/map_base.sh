@@ -13,6 +13,8 @@ command -v debootstrap >/dev/null 2>&1 || die "debootstrap is not installed (apt
 
 work="$(mktemp -d)"
 trap 'rm -rf --one-file-system "$work"' EXIT
+# After debootstrap, which the same signal ends, has let go of the folder.
+trap 'exit 143' TERM
 root="$work/root"
 debootstrap --variant=minbase --include=python3 bookworm "$root" "$mirror" >"$work/log" 2>&1 || {
   tail -n 5 "$work/log" >&2

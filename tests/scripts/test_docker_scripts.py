@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +101,17 @@ def test_the_revision_says_where_files_are_not_those_of_its_commit(run: Run, che
     assert outside == "unknown"
     assert clean == commit
     assert dirty == f"{commit}-dirty"
+
+
+def test_no_base_image_is_made_on_when_the_packages_cannot_be_fetched(run: Run, tmp_path: Path) -> None:
+    # It says where it works, waits, and would say that it came to its end.
+    bootstrap = 'mkdir -p "$4"; echo "$4" > "$TMPDIR/place"; sleep 20; touch "$TMPDIR/finished"'
+    python = 'case "$*" in *map_wheels*) while ! [ -e "$TMPDIR/place" ]; do sleep 0.1; done; echo "error: no index" >&2; exit 1 ;; esac'
+    docker = 'case "$1" in image) exit 1 ;; esac'
+    started = time.monotonic()
+    ended = run("bash scripts/map build --debootstrap", id=ROOTS_ID, docker=docker, debootstrap=bootstrap, python3=python)
+    assert ended.returncode == 1
+    assert "error: no index" in ended.stderr
+    assert time.monotonic() - started < 10
+    assert not Path((tmp_path / "place").read_text().strip()).parent.exists()
+    assert not (tmp_path / "finished").exists()
