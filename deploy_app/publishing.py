@@ -13,17 +13,19 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from deploy_app.account import REPORT_FILE
+from deploy_app.logs import log
 from monai_pneumonia.dicom.identifiers import hashed, is_uid
 from monai_pneumonia.errors import OutputNotWritableError
 from monai_pneumonia.inference.predictions import written_to
 
+LOCK_FILE = ".monai-pneumonia.lock"
 UNFINISHED_PREFIX = ".unfinished-run-"
 REPLACED_PREFIX = ".replaced-"
 _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED_PREFIX)}[0-9a-f]{{8}}")
@@ -147,20 +149,56 @@ class OutputFolder:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, for no lock file can be left behind; none where a network file system has no such locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Keeps other runs out of a folder: by flock on the folder itself, and by a POSIX lock on a hidden file.
+
+    The first tells runs of one process apart, and ends at this machine; the second reaches other machines over NFS, where the first does
+    nothing.
+    """
+    with ExitStack() as held:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        held.callback(os.close, descriptor)
+        _lock(folder, fcntl.flock, descriptor)
+        _lock_file(folder, held)
+        yield
+
+
+def _lock_file(folder: Path, held: ExitStack) -> None:
+    """Locks the hidden file, and removes it at the end."""
+    file = folder / LOCK_FILE
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with ExitStack() as opened:
+            opened.callback(os.close, descriptor)
+            if not _lock(folder, fcntl.lockf, descriptor):
+                log("output_not_locked", "warning", reason="its file system has no locks: give each run an output folder of its own")
+            # Where the run before removed it after it was opened here, the next run would open, and lock, another one.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), file.stat()):
+                    opened.callback(_unlink, file)
+                    held.push(opened.pop_all())
+                    return
+
+
+def _unlink(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
+
+
+def _lock(folder: Path, lock: Callable[[int, int], object], descriptor: int) -> bool:
+    """Takes a lock, or says that the file system has none.
+
+    Raises:
+        OutputNotWritableError: another run holds it.
+    """
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
             raise OutputNotWritableError(
                 f"another run is writing to {folder}: wait for its end, or give each run a folder of its own"
             ) from error
-        except OSError:
-            pass
-        yield
-    finally:
-        os.close(descriptor)
+        return False
+    return True
 
 
 def _heal(folder: Path) -> None:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
-from serving_runs import report_of, serve_all, tree
+from serving_runs import ROOT, report_of, serve_all, tree
 
 from deploy_app import publishing
-from deploy_app.publishing import REPLACED_PREFIX, OutputFolder
+from deploy_app.logs import start_logging
+from deploy_app.publishing import LOCK_FILE, REPLACED_PREFIX, OutputFolder
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.errors import OutputNotWritableError
 
@@ -198,6 +204,67 @@ def test_a_second_run_into_the_same_folder_is_refused(output: Path) -> None:
         OutputFolder(output).__enter__()
     with OutputFolder(output):
         pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from deploy_app.publishing import OutputFolder
+with OutputFolder(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def without_locks(*arguments: Any) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_second_run_on_another_machine_is_refused(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As over NFS: locks of folders reach no further than the machine.
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdin=-1, stdout=-1, text=True, cwd=ROOT) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputNotWritableError, match="another run"):
+            OutputFolder(output).__enter__()
+        other.communicate("\n")
+    assert not hidden(output)
+    with OutputFolder(output):
+        pass
+
+
+def test_a_lock_that_a_killed_run_left_locks_nothing(output: Path) -> None:
+    output.mkdir()
+    (output / LOCK_FILE).touch()
+    with OutputFolder(output):
+        pass
+    assert not hidden(output)
+
+
+def test_a_lock_that_was_removed_while_it_was_taken_is_no_lock(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lockf, taken = fcntl.lockf, []
+
+    def remove_once(descriptor: int, operation: int) -> None:
+        lockf(descriptor, operation)
+        taken.append(descriptor)
+        if len(taken) == 1:
+            (output / LOCK_FILE).unlink()
+
+    monkeypatch.setattr(fcntl, "lockf", remove_once)
+    with OutputFolder(output):
+        assert len(taken) == 2
+        assert (output / LOCK_FILE).exists()
+
+
+def test_a_file_system_without_locks_is_logged_and_used(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    start_logging(stream)
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, without_locks)
+    publish(output, UID, "new", ("1.1",))
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["output_not_locked"]
+    assert not hidden(output)
 
 
 def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
