@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from monai_pneumonia.dicom.algorithm import MANUFACTURER, MODEL_NAME
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom import MODALITIES, RADIOGRAPHY_CLASSES
-from monai_pneumonia.radiograph.dicom_tags import code, quoted_modality, quoted_uid, read_tags, unchecked_values
+from monai_pneumonia.radiograph.dicom_tags import code, parts, quoted_modality, quoted_uid, read_tags, unchecked_values
 
 GATE_TAGS = (
     *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "NumberOfFrames"),
-    *("ViewPosition", "ViewCodeSequence", "BodyPartExamined", "AnatomicRegionSequence"),
+    *("ViewPosition", "ViewCodeSequence", "PatientOrientation", "BodyPartExamined", "AnatomicRegionSequence"),
 )
 
 _FRONTAL_VIEWS = frozenset({"AP", "PA", "FRONTAL"})
@@ -157,6 +157,9 @@ def _view(dataset: Dataset) -> Refusal | None:
     codes = _codes(dataset, "ViewCodeSequence")
     if codes and not codes & _FRONTAL_CODES:
         return Refusal(RefusalReason.VIEW, "ViewCodeSequence names no frontal view: give a frontal (AP or PA) view")
+    # The directions of rows and columns in the patient: neither runs along A (to the front) or P (to the back) in a frontal view.
+    if any(direction.startswith(("A", "P")) for direction in parts(dataset, "PatientOrientation")):
+        return Refusal(RefusalReason.VIEW, "PatientOrientation is that of a lateral or axial view: give a frontal (AP or PA) view")
     return None
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import UID_dictionary
 from monai_pneumonia.dicom.gate import read_file_tags
 from monai_pneumonia.dicom.identifiers import is_uid, mended_date, mended_time, moment_of
 from monai_pneumonia.errors import PneumoniaError, UnreadableImageError
-from monai_pneumonia.radiograph.dicom_tags import code, unchecked_values
+from monai_pneumonia.radiograph.dicom_tags import code, parts, unchecked_values
 
 UTF_8 = "ISO_IR 192"
 
@@ -137,7 +137,7 @@ def _add_picture(header: Dataset, source: Dataset) -> None:
     header.Rows, header.Columns = int(source.get("Rows") or 0), int(source.get("Columns") or 0)
     if header.Rows < 1 or header.Columns < 1:
         raise UnreadableImageError("its tags state no size: results could not be placed on it; export it anew")
-    directions = [str(direction) for direction in source.get("PatientOrientation") or ()]
+    directions = list(parts(source, "PatientOrientation"))
     valid = len(directions) == 2 and all(map(_DIRECTION.fullmatch, directions))
     header.PatientOrientation = directions if valid else ""
     if code(source, "BurnedInAnnotation") in _YES_NO:

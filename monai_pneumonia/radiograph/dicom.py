@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_display import StoredRange, display_table
 from monai_pneumonia.radiograph.dicom_pixels import DecodingError, stored_values
-from monai_pneumonia.radiograph.dicom_tags import OVERLAY_BIT_POSITIONS, code, quoted_modality, quoted_uid, read_tags
+from monai_pneumonia.radiograph.dicom_tags import OVERLAY_BIT_POSITIONS, code, parts, quoted_modality, quoted_uid, read_tags
 from monai_pneumonia.radiograph.grey_levels import constant_warning, luma
 from monai_pneumonia.radiograph.types import Radiograph, check_size
 
@@ -169,9 +169,11 @@ def _acquisition_warnings(dataset: Dataset) -> tuple[str, ...]:
     warnings: list[str] = []
     if dataset.get("SOPClassUID") == _DX_FOR_PROCESSING:
         warnings.append("detector data for processing, not for presentation: they look unlike the pictures that networks learn from")
-    orientation = dataset.get("PatientOrientation")
-    if orientation and len(orientation) == 2:
-        row, column = (str(direction).upper() for direction in orientation)
+    orientation = parts(dataset, "PatientOrientation")
+    if len(orientation) == 2:
+        row, column = orientation
+        if row.startswith(("A", "P")) or column.startswith(("A", "P")):
+            warnings.append("PatientOrientation is that of a lateral or axial view: networks here learn from frontal ones")
         if (row and not row.startswith(("L", "P", "A"))) or (column and not column.startswith("F")):
             warnings.append("PatientOrientation says that the picture lies mirrored or turned: shown as stored")
     return tuple(warnings)

@@ -145,6 +145,12 @@ def code(dataset: Dataset, keyword: str) -> str:
     return value.strip().upper() if isinstance(value, str) else "" if not value else "?"
 
 
+def parts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """The parts of a coded value, each without padding and in capitals; none where it is absent."""
+    value = dataset.get(keyword) or ()
+    return tuple(str(part).strip().upper() for part in ((value,) if isinstance(value, str) else value))
+
+
 def quoted_modality(modality: str) -> str:
     """The modality if it is one of the standard's, else a word for it."""
     return modality if modality in _MODALITIES else "of no known kind"

@@ -75,6 +75,11 @@ def test_what_is_badly_written_is_mended_or_empty(tmp_path: Path) -> None:
     assert "LossyImageCompressionMethod" not in header
 
 
+def test_an_orientation_of_one_word_is_none(tmp_path: Path) -> None:
+    header = read_header(write_chest(tmp_path / "one.dcm", marker(), PatientOrientation="LF"))
+    assert not header.PatientOrientation
+
+
 def test_absent_attributes_that_results_must_state_are_empty(tmp_path: Path) -> None:
     absent = ("PatientID", "PatientName", "PatientAge", "PatientSex", "StudyDate", "ContentDate", "AccessionNumber", "StudyID")
     file = write_chest(tmp_path / "bare.dcm", marker(), **dict.fromkeys(absent))

@@ -236,6 +236,12 @@ def test_mirrored_pictures_are_told_and_left_as_stored(orientation: Any, odd: bo
     np.testing.assert_array_equal(radiograph.pixels, marker() / np.float32(255))
 
 
+@pytest.mark.parametrize(("orientation", "odd"), [(["P", "F"], True), (["A", "F"], True), (["L", "P"], True), (["L", "F"], False)])
+def test_pictures_that_are_not_frontal_are_told(orientation: Any, odd: bool, tmp_path: Path) -> None:
+    radiograph = read_radiograph(_written(tmp_path, PatientOrientation=orientation))
+    assert any("lateral" in warning for warning in radiograph.warnings) == odd
+
+
 def test_raw_detector_data_are_told(tmp_path: Path) -> None:
     radiograph = read_radiograph(_written(tmp_path, Modality="DX", SOPClassUID=DX_FOR_PROCESSING))
     assert any("for processing" in warning for warning in radiograph.warnings)
