@@ -7,9 +7,11 @@ import sys
 
 sys.path.insert(0, os.environ["HOLOSCAN_APPLICATION"])
 
-from deploy_app.runtime import prepare_holoscan
+from deploy_app.runtime import leave_out_unused, prepare_holoscan
 
+# As the application does, so that this one imports no more.
 prepare_holoscan()
+leave_out_unused()
 
 from monai.deploy.conditions import CountCondition  # noqa: E402
 from monai.deploy.core import Application, Operator, OperatorSpec  # noqa: E402

@@ -59,12 +59,13 @@ def fetch(flavour: str, folder: Path) -> None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-wheels-") as place:
+        fetched = Path(place) / folder.name
         for path in lists:
-            pip_download(Path(place), "--require-hashes", "--find-links", str(folder), "--requirement", str(path))
-        (Path(place) / ".fetched").write_text(wanted)
+            # Wheels of the earlier list that are still wanted are not downloaded again.
+            pip_download(fetched, "--require-hashes", "--find-links", str(folder), "--requirement", str(path))
+        (fetched / mark.name).write_text(wanted)
         shutil.rmtree(folder, ignore_errors=True)
-        Path(place).rename(folder)
-        Path(place).mkdir()
+        fetched.rename(folder)
     print(f"fetched {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.0f} MB of wheels to {folder}")
 
 
