@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 
 from monai_pneumonia.dicom.algorithm import MANUFACTURER, MODEL_NAME
 from monai_pneumonia.errors import PneumoniaError, RejectedImageError, UnreadableImageError
-from monai_pneumonia.radiograph.dicom import MODALITIES, RADIOGRAPHY_CLASSES
+from monai_pneumonia.radiograph.dicom import MODALITIES, RADIOGRAPHY_CLASSES, is_for_processing
 from monai_pneumonia.radiograph.dicom_tags import code, parts, quoted_modality, quoted_uid, read_tags, unchecked_values
 
 GATE_TAGS = (
-    *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "NumberOfFrames"),
+    *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "NumberOfFrames", "PresentationIntentType"),
     *("ViewPosition", "ViewCodeSequence", "PatientOrientation", "BodyPartExamined", "AnatomicRegionSequence"),
 )
 
@@ -41,6 +41,7 @@ class RefusalReason(str, Enum):
     OWN_RESULT = "own_result"
     MODALITY = "modality"
     FRAMES = "frames"
+    FOR_PROCESSING = "for_processing"
     VIEW = "view"
     BODY_PART = "body_part"
     DAMAGED = "damaged"
@@ -75,7 +76,7 @@ def check_image(path: str | os.PathLike[str]) -> None:
     """Reads the tags of a DICOM file and refuses what is no frontal chest X-ray.
 
     Raises:
-        RefusedImageError: another modality, view or body part, several frames, or a result of this application.
+        RefusedImageError: another modality, view or body part, several frames, raw detector data, or a result of this application.
         UnreadableImageError: the file is missing, damaged, or no DICOM file.
         MemoryError: its tags need more memory than there is.
     """
@@ -110,7 +111,7 @@ def read_file_tags(file: Path, tags: Iterable[str]) -> Dataset:
 
 
 def refusal_of(dataset: Dataset) -> Refusal | None:
-    """Judges an image by its tags: Modality CR, DX or RG of whatever SOP class, one frame, frontal, and chest where a body part is given.
+    """Judges an image by its tags: Modality CR, DX or RG of whatever SOP class, one frame, for presentation, frontal, chest if stated.
 
     Args:
         dataset: with the tags of :data:`GATE_TAGS`.
@@ -118,7 +119,7 @@ def refusal_of(dataset: Dataset) -> Refusal | None:
     Returns:
         why it is not read; None where it may be read.
     """
-    for judge in (_own_result, _modality, _frames, _view, _body_part):
+    for judge in (_own_result, _modality, _frames, _processing, _view, _body_part):
         try:
             refusal = judge(dataset)
         except MemoryError:
@@ -147,6 +148,15 @@ def _modality(dataset: Dataset) -> Refusal | None:
 def _frames(dataset: Dataset) -> Refusal | None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     return None if frames <= 1 else Refusal(RefusalReason.FRAMES, f"{frames} frames: give a single-frame CR or DX image")
+
+
+def _processing(dataset: Dataset) -> Refusal | None:
+    if not is_for_processing(dataset):
+        return None
+    return Refusal(
+        RefusalReason.FOR_PROCESSING,
+        "raw detector data (FOR PROCESSING), not the picture that people read: give the image FOR PRESENTATION",
+    )
 
 
 def _view(dataset: Dataset) -> Refusal | None:

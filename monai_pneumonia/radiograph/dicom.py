@@ -55,6 +55,11 @@ def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
     return replace(radiograph, warnings=(*notes, *radiograph.warnings))
 
 
+def is_for_processing(dataset: Dataset) -> bool:
+    """Whether an image holds a detector's values before the processing that makes the picture people read (PS3.3 C.8.11.1)."""
+    return dataset.get("SOPClassUID") == _DX_FOR_PROCESSING or code(dataset, "PresentationIntentType") == "FOR PROCESSING"
+
+
 def _radiograph(dataset: Dataset, values: np.ndarray, photometric: str) -> Radiograph:
     pixels, warnings = _grey_levels(dataset, values, photometric)
     spacing, spacing_warnings = _pixel_spacing(dataset)
@@ -167,7 +172,7 @@ def _pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, tuple[
 
 def _acquisition_warnings(dataset: Dataset) -> tuple[str, ...]:
     warnings: list[str] = []
-    if dataset.get("SOPClassUID") == _DX_FOR_PROCESSING:
+    if is_for_processing(dataset):
         warnings.append("detector data for processing, not for presentation: they look unlike the pictures that networks learn from")
     orientation = parts(dataset, "PatientOrientation")
     if len(orientation) == 2:

@@ -29,6 +29,7 @@ _TAGS = [
     *(
         "SOPClassUID",
         "Modality",
+        "PresentationIntentType",
         "NumberOfFrames",
         "Rows",
         "Columns",

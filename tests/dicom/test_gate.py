@@ -19,6 +19,7 @@ from monai_pneumonia.dicom import RefusalReason, RefusedImageError, check_image,
 from monai_pneumonia.errors import RejectedImageError, UnreadableImageError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -41,7 +42,7 @@ def coded(*values: str) -> list[Dataset]:
     "tags",
     [
         {},
-        {"Modality": "DX", "ViewPosition": "AP"},
+        {"Modality": "DX", "ViewPosition": "AP", "PresentationIntentType": "FOR PRESENTATION"},
         {"Modality": "RG", "ViewPosition": "PA", "BodyPartExamined": "CHEST"},
         {"Modality": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"},
         {"ViewPosition": "", "BodyPartExamined": ""},
@@ -71,6 +72,8 @@ def test_frontal_chest_x_rays_pass(tags: dict[str, Any]) -> None:
         ({"Modality": "MG"}, RefusalReason.MODALITY, "modality MG"),
         ({"Modality": "SECRET"}, RefusalReason.MODALITY, "modality of no known kind"),
         ({"Modality": None}, RefusalReason.MODALITY, "no modality (Secondary Capture Image Storage)"),
+        ({"Modality": "DX", "SOPClassUID": DX_FOR_PROCESSING}, RefusalReason.FOR_PROCESSING, "raw detector data"),
+        ({"Modality": "DX", "PresentationIntentType": "FOR PROCESSING"}, RefusalReason.FOR_PROCESSING, "raw detector data"),
         ({"NumberOfFrames": "12"}, RefusalReason.FRAMES, "12 frames"),
         ({"ViewPosition": "LL"}, RefusalReason.VIEW, "ViewPosition is LL"),
         ({"ViewPosition": "LATERAL"}, RefusalReason.VIEW, "ViewPosition is LATERAL"),

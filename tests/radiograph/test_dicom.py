@@ -242,8 +242,9 @@ def test_pictures_that_are_not_frontal_are_told(orientation: Any, odd: bool, tmp
     assert any("lateral" in warning for warning in radiograph.warnings) == odd
 
 
-def test_raw_detector_data_are_told(tmp_path: Path) -> None:
-    radiograph = read_radiograph(_written(tmp_path, Modality="DX", SOPClassUID=DX_FOR_PROCESSING))
+@pytest.mark.parametrize("tags", [{"SOPClassUID": DX_FOR_PROCESSING}, {"PresentationIntentType": "FOR PROCESSING"}])
+def test_raw_detector_data_are_told(tags: dict[str, str], tmp_path: Path) -> None:
+    radiograph = read_radiograph(_written(tmp_path, Modality="DX", **tags))
     assert any("for processing" in warning for warning in radiograph.warnings)
 
 
