@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
 
     Args:
         request: what to serve.
-        stop: ends the run after the image in hand, when set; studies that are complete by then stay.
+        stop: ends the run when set: the scan at its next file, the serving after the image in hand; complete studies stay.
 
     Raises:
         PneumoniaError: usage, model, input or output are at fault; its exit code says which.
@@ -54,7 +55,7 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
     bundle = check_request(request)
     with OutputFolder(request.output) as output:
         log("started")
-        scan = scan_input(request.source, request.output)
+        scan = scan_input(request.source, request.output, partial(check_stop, stop))
         images = sum(map(len, scan.studies.values()))
         log("input_scanned", files=images + len(scan.left_out), images=images, studies=len(scan.studies), milliseconds=watch.lap())
         for record in scan.left_out:

@@ -58,7 +58,8 @@ class ServingRun:
     """The state and the steps of a run over the images of an input.
 
     Every step takes a task and leaves its finding in it. A fault of one image becomes that image's rejection. A fault of model or output
-    is kept in :attr:`fault` and ends the run: no more tasks come, and those under way are dropped.
+    is kept in :attr:`fault` and ends the run: no more tasks come, and those under way are dropped. When the run is asked to stop, no more
+    tasks come, and the one under way is finished.
 
     Args:
         scan: what the input holds.
@@ -83,20 +84,15 @@ class ServingRun:
         self._stop = stop
 
     @property
-    def stopped(self) -> bool:
-        """Whether no further image is to be taken."""
-        return self.fault is not None or self._stop.is_set()
-
-    @property
     def model(self) -> dict[str, Any]:
         """What the reports say of the model."""
         return describe_model(self.recognizer, self.algorithm)
 
     def tasks(self) -> Iterator[ImageTask]:
-        """Yields the images one by one, study by study, until the run is stopped."""
+        """Yields the images one by one, study by study, until the run is stopped or has failed."""
         for images in self.scan.studies.values():
             for image in images:
-                if self.stopped:
+                if self.fault is not None or self._stop.is_set():
                     return
                 yield ImageTask(image, last=image is images[-1])
 
@@ -121,7 +117,7 @@ class ServingRun:
             with self._rejecting(task, "writing"):
                 self._write_results(task)
         task.drop_pixels()
-        if self.stopped:
+        if self.fault is not None:
             return
         if task.rejection is not None:
             reason, sentence = task.rejection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,17 +79,19 @@ class _Found:
     verdict: tuple[Status, Reason, str] | None = None
 
 
-def scan_input(source: Path, aside: Path | None = None) -> InputScan:
+def scan_input(source: Path, aside: Path | None = None, before_each: Callable[[], None] = lambda: None) -> InputScan:
     """Finds the images of a file or folder, and says of every other file why it is left out. Reads tags, no pixels.
 
     Args:
         source: file, or folder with sub-folders; links are followed, each folder once.
         aside: a folder inside the source that is not searched, such as that of the results.
+        before_each: called before each file is looked for, read or compared; what it raises ends the scan.
     """
-    found = list(_files_below(source, aside)) if source.is_dir() else [_Found(source, source.name, _special_file(source))]
+    found = list(_files_below(source, aside, before_each)) if source.is_dir() else [_Found(source, source.name, _special_file(source))]
     images: list[ImageFile] = []
     left_out: list[FileRecord] = []
     for number, file in enumerate(sorted(found, key=lambda file: file.name.split("/")), start=1):
+        before_each()
         name = file.name.encode("utf-8", "backslashreplace").decode()
         judged = file.verdict or _examine(file.path)
         if isinstance(judged, Dataset):
@@ -97,14 +99,14 @@ def scan_input(source: Path, aside: Path | None = None) -> InputScan:
         else:
             status, reason, sentence = judged
             left_out.append(FileRecord(number, name, status, reason.value, sentence))
-    images, doubles = _without_doubles(images)
+    images, doubles = _without_doubles(images, before_each)
     studies: dict[str, list[ImageFile]] = {}
     for image in images:
         studies.setdefault(image.study_uid, []).append(image)
     return InputScan({uid: tuple(members) for uid, members in studies.items()}, (*left_out, *doubles))
 
 
-def _files_below(folder: Path, aside: Path | None) -> Iterator[_Found]:
+def _files_below(folder: Path, aside: Path | None, before_each: Callable[[], None]) -> Iterator[_Found]:
     """All files below a folder, in no order, with the verdict on those that are not worth opening."""
     unreadable: list[OSError] = []
     seen = {folder.resolve(), *(() if aside is None else (aside.resolve(),))}
@@ -113,11 +115,13 @@ def _files_below(folder: Path, aside: Path | None) -> Iterator[_Found]:
         below = sorted(folders)
         folders.clear()
         for name in below:
+            before_each()
             real = (place / name).resolve()
             if real not in seen:
                 seen.add(real)
                 folders.append(name)
         for name in names:
+            before_each()
             path = place / name
             relative = path.relative_to(folder)
             yield _Found(path, relative.as_posix(), _verdict_by_name(path, relative))
@@ -198,11 +202,12 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _without_doubles(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[FileRecord]]:
+def _without_doubles(images: Sequence[ImageFile], before_each: Callable[[], None]) -> tuple[list[ImageFile], list[FileRecord]]:
     """The first file of each SOP Instance UID, as an archive keeps it; an identical one is skipped, one with other content rejected."""
     first_of: dict[str, ImageFile] = {}
     records: list[FileRecord] = []
     for image in images:
+        before_each()
         first = first_of.setdefault(image.source_uid, image)
         if first is image:
             continue

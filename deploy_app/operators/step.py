@@ -12,7 +12,7 @@ IMAGE = "image"
 
 
 class StepOperator(Operator):
-    """Takes an :class:`ImageTask` from its input, does its step, and passes the task on unless the run has ended.
+    """Takes an :class:`ImageTask` from its input, does its step, and passes the task on unless the run has failed.
 
     Args:
         fragment: the application.
@@ -35,14 +35,14 @@ class StepOperator(Operator):
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Does the step for one image."""
         task: ImageTask = op_input.receive(IMAGE)
-        if self.serving.stopped:
+        if self.serving.fault is not None:
             return
         try:
             self.step(task)
         except BaseException as error:  # kept for the run's end: what leaves compute is wrapped by the SDK
             self.serving.fault = error
             return
-        if self.passes_on and not self.serving.stopped:
+        if self.passes_on and self.serving.fault is None:
             op_output.emit(task, IMAGE)
 
     def step(self, task: ImageTask) -> None:

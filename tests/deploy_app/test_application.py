@@ -15,6 +15,7 @@ from serving_runs import ROOT, report_of, tree
 from typer.testing import CliRunner
 
 import deploy_app.serving as serving_module
+from deploy_app import studies
 from deploy_app.request import Request
 from deploy_app.run import StoppedError, serve
 from deploy_app.serving import ServingRun
@@ -152,22 +153,42 @@ def test_a_fault_of_our_own_ends_the_run_without_leftovers(
     assert list((tmp_path / "output").iterdir()) == []
 
 
-def test_stopping_keeps_complete_studies(
-    study: Study, request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("step", ["check", "recognize", "write"])
+@pytest.mark.parametrize("image", ["1.2.3.2.1", "1.2.3.3.1"], ids=["last of its study", "not last"])
+def test_stopping_finishes_the_image_in_hand_and_keeps_complete_studies(
+    image: str, step: str, study: Study, request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for number in "123":
-        study(number, "1")
-    stop, recognize = threading.Event(), ServingRun.recognize
+    for number, name in (("1", "1"), ("2", "1"), ("3", "1"), ("3", "2"), ("4", "1")):
+        study(number, name)
+    stop, take = threading.Event(), getattr(ServingRun, step)
 
     def stopping(self: ServingRun, task: Any) -> None:
-        recognize(self, task)
-        if task.image.study_uid == "1.2.3.2":
+        if task.image.source_uid == image:
             stop.set()
+        take(self, task)
 
-    monkeypatch.setattr(ServingRun, "recognize", stopping)
+    monkeypatch.setattr(ServingRun, step, stopping)
     with pytest.raises(StoppedError):
         serve(request_of(), stop)
-    assert [item.name for item in (tmp_path / "output").iterdir()] == ["1.2.3.1"]
+    assert sorted(item.name for item in (tmp_path / "output").iterdir()) == ["1.2.3.1", "1.2.3.2"]
+
+
+def test_stopping_ends_the_scan(study: Study, request_of: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for image in range(1, 9):
+        study("1", str(image))
+    stop, read, reads = threading.Event(), studies.read_file_tags, []
+
+    def stopping(path: Path, tags: Any) -> Any:
+        reads.append(path)
+        if len(reads) == 3:
+            stop.set()
+        return read(path, tags)
+
+    monkeypatch.setattr(studies, "read_file_tags", stopping)
+    with pytest.raises(StoppedError):
+        serve(request_of(), stop)
+    assert len(reads) == 3
+    assert list((tmp_path / "output").iterdir()) == []
 
 
 def test_an_input_without_images_needs_no_operators(request_of: Callable[..., Request], tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_fault_of_model_or_device_ends_the_run(
     assert not (tmp_path / "output" / "1.2.3.1").exists()
 
 
-def test_a_stopped_run_takes_no_more_images(study: Study, serving: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_stopped_run_finishes_the_image_in_hand_and_takes_no_more(study: Study, serving: Callable[..., Any], tmp_path: Path) -> None:
     for number in "123":
         study(number, "1")
     stop = threading.Event()
@@ -128,7 +128,10 @@ def test_a_stopped_run_takes_no_more_images(study: Study, serving: Callable[...,
         if task.image.study_uid == "1.2.3.2":
             stop.set()
         run.write(task)
-    assert sorted(folder.name for folder in (tmp_path / "output").iterdir() if not folder.name.startswith(".")) == ["1.2.3.1"]
+    assert sorted(folder.name for folder in (tmp_path / "output").iterdir() if not folder.name.startswith(".")) == [
+        "1.2.3.1",
+        "1.2.3.2",
+    ]
 
 
 def test_one_picture_in_memory_at_a_time(study: Study, serving: Callable[..., Any]) -> None:

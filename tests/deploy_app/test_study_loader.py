@@ -237,6 +237,29 @@ def test_a_folder_that_cannot_be_listed_is_named(study: Study, source: Path, mon
     assert list(scan.studies) == ["1.2.3.1"]
 
 
+@pytest.mark.parametrize("calls", range(1, 12))
+def test_a_scan_ends_wherever_it_is_told_to(calls: int, study: Study, source: Path) -> None:
+    """While folders and files are looked for (4), read (3), and compared (3)."""
+
+    class Ended(Exception):
+        pass
+
+    def end() -> None:
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            raise Ended
+
+    for image in "123":
+        study("1", image, name=f"folder/{image}.dcm")
+    if calls <= 10:
+        with pytest.raises(Ended):
+            scan_input(source, None, end)
+    else:
+        scan_input(source, None, end)
+        assert calls == 1
+
+
 def test_all_files_are_numbered_once(study: Study, source: Path) -> None:
     study("1", "1", name="b.dcm")
     study("1", "2", name="d.dcm", SOPInstanceUID=generate_uid())
