@@ -51,6 +51,8 @@ class Algorithm:
             "temperature": calibration.temperature,
             "operating_point": calibration.operating_point,
             "lesion_threshold": calibration.lesion_threshold,
+            # A GPU's last digits are not those of a CPU: other results, which need identifiers of their own.
+            "device": recognizer.device.type,
         }
         return cls(
             model_version=recognizer.model_version,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import torch
 from highdicom.seg import Segmentation
 from lesion_reports import ALGORITHM, INSTANCE, PROBABILITIES, SERIES, STUDY, healthy_report, lesion_report, two_spots, write_chest
 from radiograph_files import GDCM_NAMES, marker
@@ -337,4 +338,8 @@ def test_the_algorithm_follows_the_recogniser_and_its_settings(recognizer: Lesio
         other = copy(recognizer)
         other.calibration = replace(recognizer.calibration, **change)
         hashes.add(Algorithm.of(other).settings_sha256)
-    assert len(hashes) == 4
+    for device in ("cuda:0", "cuda:1"):
+        other = copy(recognizer)
+        other.device = torch.device(device)
+        hashes.add(Algorithm.of(other).settings_sha256)
+    assert len(hashes) == 5
