@@ -11,6 +11,7 @@ from radiograph_files import write_dicom
 from monai_pneumonia.dicom import Algorithm
 from monai_pneumonia.inference import LesionReport
 from monai_pneumonia.inference.regions import find_lesions
+from monai_pneumonia.radiograph import Radiograph
 
 WEIGHTS = "ab" * 32
 THRESHOLD = 0.5
@@ -50,6 +51,11 @@ def two_spots(height: int, width: int) -> np.ndarray:
     large = np.exp(-(((rows - height * 0.65) / (height * 0.16)) ** 2) - ((columns - width * 0.25) / (width * 0.1)) ** 2)
     small = 0.9 * np.exp(-(((rows - height * 0.25) / (height * 0.06)) ** 2) - ((columns - width * 0.75) / (width * 0.12)) ** 2)
     return np.clip(large + small, 0, 1)
+
+
+def spots_of(radiograph: Radiograph) -> LesionReport:
+    """The report of an image with two regions."""
+    return lesion_report(two_spots(*radiograph.pixels.shape), radiograph.pixel_spacing, warnings=radiograph.warnings)
 
 
 def write_chest(path: Path, values: np.ndarray, syntax: str = "", **tags: Any) -> Path:

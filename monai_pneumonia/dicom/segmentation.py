@@ -47,6 +47,8 @@ def segmentation(context: ResultContext, pixel_spacing: tuple[float, float] | No
             segment_descriptions=[_segment(context, region) for region in report.lesions],
             content_label=CONTENT_LABEL,
             content_description=RESEARCH_USE_ONLY,
+            # Without a value: the standard wants the attribute, and nobody made the content by hand.
+            content_creator_name="",
             pixel_measures=None if pixel_spacing is None else PixelMeasuresSequence(pixel_spacing, NOMINAL_THICKNESS),
             **context.instance(SEGMENTATION),
         )

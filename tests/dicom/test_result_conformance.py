@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from highdicom.seg import Segmentation
 from highdicom.sr import Comprehensive3DSR
-from lesion_reports import ALGORITHM, lesion_report, two_spots
+from lesion_reports import ALGORITHM, spots_of
 
 from monai_pneumonia.dicom import WrittenResults, write_results
 from monai_pneumonia.inference import LesionReport
-from monai_pneumonia.radiograph import Radiograph, read_radiograph
+from monai_pneumonia.radiograph import read_radiograph
 
 Errors = Callable[[Path], set[str]]
 
@@ -32,10 +32,6 @@ SOURCE_ERRORS = {
 }
 # What may be found in the results of a file all the same.
 RESULT_ERRORS: dict[str, set[str]] = {name: set() for name in SOURCE_ERRORS}
-
-
-def spots_of(radiograph: Radiograph) -> LesionReport:
-    return lesion_report(two_spots(*radiograph.pixels.shape), radiograph.pixel_spacing, warnings=radiograph.warnings)
 
 
 def read_back(written: WrittenResults, report: LesionReport) -> None:
