@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID_dictionary
+from pydicom.valuerep import PersonName
 
 from monai_pneumonia.dicom.gate import read_file_tags
 from monai_pneumonia.dicom.identifiers import is_uid, mended_date, mended_time, moment_of
@@ -17,10 +18,9 @@ from monai_pneumonia.radiograph.dicom_tags import code, parts, unchecked_values
 
 UTF_8 = "ISO_IR 192"
 
-_TEXTS = (
-    *("PatientName", "PatientID", "IssuerOfPatientID"),
-    *("AccessionNumber", "StudyID", "ReferringPhysicianName", "StudyDescription"),
-)
+# What results are filed by: one value each, carried as it is or not at all.
+_FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID")
+_TEXTS = ("ReferringPhysicianName", "StudyDescription")
 # Attributes that results must state, if only as empty ones.
 _EMPTY_WHERE_ABSENT = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -32,7 +32,7 @@ _DIRECTION = re.compile(r"[APRLHF]{1,3}")
 _AGE = re.compile(r"(\d{1,3})([DWMY]?)")
 _COMPRESSION_METHODS = ("ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_13818_2", "ISO_14496_10")
 HEADER_TAGS = (
-    *("SpecificCharacterSet", "Modality", *_UIDS, *_TEXTS),
+    *("SpecificCharacterSet", "Modality", *_UIDS, *_FILED_BY, *_TEXTS),
     *("PatientBirthDate", "PatientSex", "PatientAge"),
     *(f"{moment}{part}" for moment in ("Content", "Acquisition", "Series", "Study", "InstanceCreation") for part in ("Date", "Time")),
     *("Rows", "Columns", "NumberOfFrames", "PatientOrientation", "BurnedInAnnotation"),
@@ -61,7 +61,7 @@ def mended_header(source: Dataset) -> Dataset:
 
     Raises:
         UnreadableImageError: an identifier without which no result can refer to the image is missing or no UID, its SOP class is
-            none of the standard's, or its tags are damaged.
+            none of the standard's, what results are filed by (name, numbers) cannot be carried as it is, or its tags are damaged.
     """
     with unchecked_values():
         try:
@@ -81,8 +81,8 @@ def _mended(source: Dataset) -> Dataset:
     if header.SOPClassUID not in UID_dictionary:
         raise UnreadableImageError("its SOP class is none of the standard's: export it as CR or DX image")
     header.Modality = code(source, "Modality") or "CR"
-    for keyword in _TEXTS:
-        text = _text(source, keyword)
+    for keyword in (*_FILED_BY, *_TEXTS):
+        text = _filed_by(source, keyword) if keyword in _FILED_BY else _text(source, keyword)
         if text or keyword in _EMPTY_WHERE_ABSENT:
             setattr(header, keyword, text)
     _add_person(header, source)
@@ -101,6 +101,23 @@ def stated_uid(source: Dataset, keyword: str) -> str:
     if not is_uid(value):
         raise UnreadableImageError(f"{keyword} is {'missing' if not value else 'no valid UID'}: results cannot refer to it; export it anew")
     return str(value)
+
+
+def _filed_by(source: Dataset, keyword: str) -> str:
+    """A text that results are filed by, exactly as the source has it but for blanks around it.
+
+    Raises:
+        UnreadableImageError: it has several values, or cannot be a text as it stands; the error names the keyword alone.
+    """
+    value = source.get(keyword) or ""
+    several = not isinstance(value, (str, PersonName))
+    text = str(value).strip("\0 ")
+    # Of a name, letters in an undeclared character set are lost; the patient is still known by the identifier.
+    unreadable = any(letter < " " or letter == "\x7f" or (letter == "\ufffd" and keyword != "PatientName") for letter in text)
+    if several or unreadable or len(text) > _LONGEST_TEXT:
+        fault = "has several values, or none that is a text" if several else "is far too long, or holds characters that are no text"
+        raise UnreadableImageError(f"{keyword} {fault}: results could be filed under another patient; correct it and export the image anew")
+    return text
 
 
 def _text(source: Dataset, keyword: str) -> str:

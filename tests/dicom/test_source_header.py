@@ -126,10 +126,59 @@ def test_private_classes_are_unreadable() -> None:
 def test_far_too_long_texts_are_left_out(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        file = write_chest(tmp_path / "long.dcm", marker(), PatientID="x" * 2000, StudyID="a\\b")
+        file = write_chest(tmp_path / "long.dcm", marker(), StudyDescription="x" * 2000, ReferringPhysicianName="a\\b")
     header = read_header(file)
-    assert header.PatientID == ""
-    assert header.StudyID == "a"
+    assert "StudyDescription" not in header
+    assert str(header.ReferringPhysicianName) == "a"
+
+
+FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID")
+
+
+@pytest.mark.parametrize("keyword", FILED_BY)
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (b"SECRET\\1", "several values"),
+        (b"SECRET\\", "several values"),
+        (b"SECRET\0001", "no text"),
+        (b"SEC\nRET", "no text"),
+        (b"SECRET" * 200, "far too long"),
+    ],
+)
+def test_what_results_are_filed_by_is_never_changed(keyword: str, value: bytes, fault: str, tmp_path: Path) -> None:
+    file = with_value(tmp_path, keyword, value)
+    with pytest.raises(UnreadableImageError, match=rf"file\.dcm: {keyword} .*{fault}.*: .*correct it") as caught:
+        read_header(file)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keyword", FILED_BY)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("007", "007"), (" 7 ", "7"), ("A/7-x", "A/7-x"), ("é\u3000ß".ljust(12), "é\u3000ß"), ("x" * 80, "x" * 80)],
+)
+def test_what_results_are_filed_by_stays_as_it_is(keyword: str, value: str, text: str, tmp_path: Path) -> None:
+    assert str(read_header(with_value(tmp_path, keyword, value.encode()))[keyword].value) == text
+
+
+def test_an_undeclared_character_set_costs_letters_of_a_name_but_no_number(tmp_path: Path) -> None:
+    assert str(read_header(with_value(tmp_path, "PatientName", b"M\xfcller")).PatientName) == "M\ufffdller"
+    with pytest.raises(UnreadableImageError, match="PatientID .*no text"):
+        read_header(with_value(tmp_path, "PatientID", b"M\xfcller"))
+
+
+def with_value(folder: Path, keyword: str, value: bytes) -> Path:
+    """A chest whose value stands in the file as given, whatever pydicom would write for it."""
+    value = value + b" " * (len(value) % 2)
+    filler = "Q" * len(value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = write_chest(folder / "file.dcm", marker(), SpecificCharacterSet="ISO_IR 192", **{keyword: filler})
+    content = file.read_bytes()
+    assert content.count(filler.encode()) == 1
+    file.write_bytes(content.replace(filler.encode(), value))
+    return file
 
 
 def test_nothing_is_warned_of_and_the_switches_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
