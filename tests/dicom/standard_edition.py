@@ -16,8 +16,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement, fromstring
 
 EDITION = "2020"
-# The SOP Classes of what is read (CR, DX for presentation and for processing, SC) and written (SC, Segmentation, Comprehensive 3D SR).
-SOP_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("1", "1.1", "1.1.1", "7", "66.4", "88.34")}
+# The SOP Classes of what is read (CR, DX for presentation, SC) and written (SC, Segmentation, Comprehensive 3D SR).
+SOP_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("1", "1.1", "7", "66.4", "88.34")}
 # Shared and per-frame functional groups, as the end of a path of tags.
 FUNCTIONAL_GROUPS = ("52009229", "52009230")
 CONTENT_MODULE, CONTENT, RELATIONSHIP = "sr-document-content", "document-content", "document-relationship"
