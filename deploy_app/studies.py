@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
@@ -16,14 +16,18 @@ from pydicom.uid import UID, MediaStorageDirectoryStorage, UID_dictionary
 
 from deploy_app.account import FileRecord, Reason, Status, sentence_of
 from monai_pneumonia.dicom.gate import GATE_TAGS, RefusalReason, read_file_tags, refusal_of
+from monai_pneumonia.dicom.identifiers import is_uid
 from monai_pneumonia.dicom.source import stated_uid
 from monai_pneumonia.errors import PneumoniaError, UnreadableImageError
 from monai_pneumonia.radiograph.dicom_tags import code, quoted_uid, unchecked_values
 
+Verdict: TypeAlias = tuple[Status, Reason, str]
+
 DICOM_DIRECTORY = "DICOMDIR"
 # The largest detectors give 16 million pixels of two bytes.
 LARGEST_FILE = 1 << 30
-_SCAN_TAGS = (*GATE_TAGS, "StudyInstanceUID", "SOPInstanceUID")
+_IDENTIFIERS = ("StudyInstanceUID", "SOPInstanceUID")
+_SCAN_TAGS = (*GATE_TAGS, *_IDENTIFIERS)
 # Modalities of objects that speak about images (PS3.3 C.7.3.1.1.1), should their SOP class not tell.
 _NO_IMAGE_MODALITIES = frozenset(
     (
@@ -76,7 +80,7 @@ class _Found:
 
     path: Path
     name: str
-    verdict: tuple[Status, Reason, str] | None = None
+    verdict: Verdict | None = None
 
 
 def scan_input(source: Path, aside: Path | None = None, before_each: Callable[[], None] = lambda: None) -> InputScan:
@@ -93,12 +97,14 @@ def scan_input(source: Path, aside: Path | None = None, before_each: Callable[[]
     for number, file in enumerate(sorted(found, key=lambda file: file.name.split("/")), start=1):
         before_each()
         name = file.name.encode("utf-8", "backslashreplace").decode()
-        judged = file.verdict or _examine(file.path)
-        if isinstance(judged, Dataset):
-            images.append(ImageFile(number, file.path, name, str(judged.StudyInstanceUID), str(judged.SOPInstanceUID)))
+        read = file.verdict or _read(file.path)
+        tags, verdict = (read, _judge(read)) if isinstance(read, Dataset) else (Dataset(), read)
+        study_uid, source_uid = (str(uid) if is_uid(uid := tags.get(keyword)) else "" for keyword in _IDENTIFIERS)
+        if verdict is None:
+            images.append(ImageFile(number, file.path, name, study_uid, source_uid))
         else:
-            status, reason, sentence = judged
-            left_out.append(FileRecord(number, name, status, reason.value, sentence))
+            status, reason, sentence = verdict
+            left_out.append(FileRecord(number, name, status, reason.value, sentence, study_uid, source_uid))
     images, doubles = _without_doubles(images, before_each)
     studies: dict[str, list[ImageFile]] = {}
     for image in images:
@@ -131,7 +137,7 @@ def _files_below(folder: Path, aside: Path | None, before_each: Callable[[], Non
         yield _Found(path, path.relative_to(folder).as_posix() + "/", (Status.REJECTED, Reason.NOT_READABLE, sentence))
 
 
-def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] | None:
+def _verdict_by_name(path: Path, relative: Path) -> Verdict | None:
     if any(part.startswith(".") for part in relative.parts):
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
@@ -139,7 +145,7 @@ def _verdict_by_name(path: Path, relative: Path) -> tuple[Status, Reason, str] |
     return _special_file(path)
 
 
-def _special_file(path: Path) -> tuple[Status, Reason, str] | None:
+def _special_file(path: Path) -> Verdict | None:
     # What cannot be looked at is no special file: opening it says why.
     with suppress(OSError):
         if path.exists() and not path.is_file():
@@ -147,8 +153,8 @@ def _special_file(path: Path) -> tuple[Status, Reason, str] | None:
     return None
 
 
-def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
-    """The tags of a file that may be an image, or why it is left out."""
+def _read(path: Path) -> Dataset | Verdict:
+    """The tags of a file, or why it is left out without them."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -165,7 +171,7 @@ def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
             f"the file has {size >> 20} MiB, more than any radiograph: give a single-frame CR or DX image",
         )
     try:
-        dataset = read_file_tags(path, _SCAN_TAGS)
+        return read_file_tags(path, _SCAN_TAGS)
     except PneumoniaError as error:
         if _is_directory(path):
             return _DIRECTORY
@@ -174,10 +180,10 @@ def _examine(path: Path) -> Dataset | tuple[Status, Reason, str]:
         return Status.REJECTED, Reason.DAMAGED, sentence_of(error, path)
     except MemoryError:
         return Status.REJECTED, Reason.FAILED, "its tags need more memory than there is: give the application more, or leave the file out"
-    return _judge(dataset)
 
 
-def _judge(dataset: Dataset) -> Dataset | tuple[Status, Reason, str]:
+def _judge(dataset: Dataset) -> Verdict | None:
+    """Why a file is left out by its tags; None where it may be an image to analyse."""
     refusal = refusal_of(dataset)
     if refusal is not None and refusal.reason is RefusalReason.OWN_RESULT:
         return Status.SKIPPED, Reason.NO_IMAGE, refusal.sentence
@@ -186,11 +192,11 @@ def _judge(dataset: Dataset) -> Dataset | tuple[Status, Reason, str]:
     if not holds_image:
         return Status.SKIPPED, Reason.NO_IMAGE, f"no image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
     try:
-        for keyword in ("StudyInstanceUID", "SOPInstanceUID"):
+        for keyword in _IDENTIFIERS:
             stated_uid(dataset, keyword)
     except UnreadableImageError as error:
         return Status.REJECTED, Reason.INVALID_IDENTIFIER, str(error)
-    return dataset
+    return None
 
 
 def _is_directory(path: Path) -> bool:

@@ -304,10 +304,14 @@ def test_results_of_a_study(study: Study, serving: Callable[..., Any], output: P
 def test_a_study_with_one_bad_image_is_served_without_it(study: Study, serving: Callable[..., Any], output: Path) -> None:
     study("1", "1")
     study("1", "2", ViewPosition="LL")
+    with pydicom.config.disable_value_validation():
+        study("1", "3", SOPInstanceUID="1.2/3")
     run = serve_all(serving())
     report = report_of(output / UID)
     assert [image["file"] for image in report["images"]] == ["1-1.dcm"]
-    assert [(image["file"], image["reason"]) for image in report["rejected"]] == [("1-2.dcm", "view")]
+    assert [(image["file"], image["reason"]) for image in report["rejected"]] == [("1-2.dcm", "view"), ("1-3.dcm", "invalid_identifier")]
+    (stated,) = run.account.run_report(run.model)["studies"]
+    assert (stated["served"], stated["rejected"]) == (1, 2)
     assert run.account.exit_code == 5
 
 

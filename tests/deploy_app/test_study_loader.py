@@ -143,6 +143,24 @@ def test_identifiers_that_cannot_name_a_folder(study: Study, source: Path, tags:
     assert ".." not in record.sentence
 
 
+@pytest.mark.parametrize(
+    ("tags", "study_uid", "source_uid"),
+    [
+        ({"SOPInstanceUID": "1.2.3\\..\\4"}, "1.2.3.1", ""),
+        ({"StudyInstanceUID": "../../etc"}, "", "1.2.3.1.1"),
+        ({"SOPClassUID": SR, "Modality": "SR"}, "1.2.3.1", "1.2.3.1.1"),
+        ({"SOPClassUID": SR, "Modality": "SR", "StudyInstanceUID": "1.2/3"}, "", "1.2.3.1.1"),
+    ],
+)
+def test_what_is_left_out_keeps_its_valid_identifiers(
+    study: Study, source: Path, tags: dict[str, Any], study_uid: str, source_uid: str
+) -> None:
+    with pydicom.config.disable_value_validation():
+        study("1", "1", **tags)
+    record = only(scan_input(source))
+    assert (record.study_uid, record.source_uid) == (study_uid, source_uid)
+
+
 def test_files_larger_than_any_radiograph(study: Study, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "LARGEST_FILE", 100)
     study("1", "1")
