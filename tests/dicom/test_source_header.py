@@ -164,7 +164,7 @@ def test_what_results_are_filed_by_stays_as_it_is(keyword: str, value: str, text
 
 def test_an_undeclared_character_set_costs_letters_of_a_name_but_no_number(tmp_path: Path) -> None:
     assert str(read_header(with_value(tmp_path, "PatientName", b"M\xfcller")).PatientName) == "M\ufffdller"
-    with pytest.raises(UnreadableImageError, match="PatientID .*no text"):
+    with pytest.raises(UnreadableImageError, match=r"PatientID .*no text"):
         read_header(with_value(tmp_path, "PatientID", b"M\xfcller"))
 
 
