@@ -42,6 +42,7 @@ class Reason(str, Enum):
     DUPLICATE = "duplicate"
     NOT_DICOM = "not_dicom"
     NOT_READABLE = "not_readable"
+    LINK_OUTSIDE = "link_outside"
     DAMAGED = "damaged"
     OVERSIZED = "oversized"
     INVALID_IDENTIFIER = "invalid_identifier"

@@ -36,6 +36,11 @@ _NO_IMAGE_MODALITIES = frozenset(
     )
 )
 _DIRECTORY = (Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none")
+_OUTSIDE = (
+    Status.REJECTED,
+    Reason.LINK_OUTSIDE,
+    "a link that leads out of the input, and is not followed: put what it leads to into the input, or give that as an input of its own",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ def scan_input(source: Path, aside: Path | None = None, before_each: Callable[[]
     """Finds the images of a file or folder, and says of every other file why it is left out. Reads tags, no pixels.
 
     Args:
-        source: file, or folder with sub-folders; links are followed, each folder once.
+        source: file, or folder with sub-folders, itself perhaps a link; links inside are followed, each folder once, to places inside
+            alone: they might lead over the whole disk.
         aside: a folder inside the source that is not searched, such as that of the results.
         before_each: called before each file is looked for, read or compared; what it raises ends the scan.
     """
@@ -115,33 +121,42 @@ def scan_input(source: Path, aside: Path | None = None, before_each: Callable[[]
 def _files_below(folder: Path, aside: Path | None, before_each: Callable[[], None]) -> Iterator[_Found]:
     """All files below a folder, in no order, with the verdict on those that are not worth opening."""
     unreadable: list[OSError] = []
-    seen = {folder.resolve(), *(() if aside is None else (aside.resolve(),))}
+    inside = Path(os.path.realpath(folder))
+    seen = {inside, *(() if aside is None else (Path(os.path.realpath(aside)),))}
     for root, folders, names in os.walk(folder, onerror=unreadable.append, followlinks=True):
         place = Path(root)
         below = sorted(folders)
         folders.clear()
         for name in below:
             before_each()
-            real = (place / name).resolve()
-            if real not in seen:
+            path = place / name
+            real = Path(os.path.realpath(path))
+            if real in seen:
+                continue
+            if real.is_relative_to(inside):
                 seen.add(real)
                 folders.append(name)
+            else:
+                relative = path.relative_to(folder)
+                yield _Found(path, f"{relative.as_posix()}/", _verdict_by_place(path, relative, inside))
         for name in names:
             before_each()
             path = place / name
             relative = path.relative_to(folder)
-            yield _Found(path, relative.as_posix(), _verdict_by_name(path, relative))
+            yield _Found(path, relative.as_posix(), _verdict_by_place(path, relative, inside))
     for error in unreadable:
         path = Path(os.fsdecode(error.filename))
         sentence = f"the folder cannot be read ({error.strerror}): its files are missing from this account; give the right to read it"
         yield _Found(path, path.relative_to(folder).as_posix() + "/", (Status.REJECTED, Reason.NOT_READABLE, sentence))
 
 
-def _verdict_by_name(path: Path, relative: Path) -> Verdict | None:
+def _verdict_by_place(path: Path, relative: Path, inside: Path) -> Verdict | None:
     if any(part.startswith(".") for part in relative.parts):
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
         return _DIRECTORY
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
+        return _OUTSIDE
     return _special_file(path)
 
 

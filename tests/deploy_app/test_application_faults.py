@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def _two_studies(source: Path, folder: Path, images: int) -> Path:
     for study in ("1", "2"):
         (folder / study).mkdir(parents=True)
         for image in range(images):
-            (folder / study / f"{image}.dcm").symlink_to(source / study / f"{image}.dcm")
+            shutil.copy(source / study / f"{image}.dcm", folder / study)
     return folder
 
 

@@ -207,18 +207,44 @@ def test_one_identifier_in_two_studies_is_served_once(study: Study, source: Path
     assert [record.reason for record in scan.left_out] == ["ambiguous_identifier"]
 
 
-def test_links_are_followed_and_circles_end(study: Study, source: Path, tmp_path: Path) -> None:
-    study("1", "1")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    shutil.move(source / "1-1.dcm", elsewhere / "far.dcm")
+def test_links_are_followed_inside_the_input_and_circles_end(study: Study, source: Path) -> None:
+    study("1", "1", name="archive/1.dcm")
+    study("1", "2", name="2.dcm")
     (source / "circle").symlink_to(source)
-    (source / "link").symlink_to(elsewhere)
-    (source / "again").symlink_to(elsewhere)
-    (source / "nowhere.dcm").symlink_to(tmp_path / "gone")
+    (source / "again").symlink_to(source / "archive")
+    (source / "copy.dcm").symlink_to("2.dcm")
+    (source / "nowhere.dcm").symlink_to("gone")
     scan = scan_input(source)
-    assert images(scan) == {"1.2.3.1": ["again/far.dcm"]}
-    assert left_out(scan) == {"nowhere.dcm": ("rejected", "not_readable")}
+    assert images(scan) == {"1.2.3.1": ["2.dcm", "again/1.dcm"]}
+    assert left_out(scan) == {"copy.dcm": ("skipped", "duplicate"), "nowhere.dcm": ("rejected", "not_readable")}
+
+
+def test_links_that_lead_out_of_the_input_are_named_and_not_followed(study: Study, source: Path, tmp_path: Path) -> None:
+    study("1", "1", name="1.dcm")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(source / "1.dcm", tmp_path / "elsewhere" / "2.dcm")
+    (source / "folder").symlink_to("../elsewhere")
+    (source / "up").symlink_to("..")
+    (source / "disk").symlink_to("/")
+    (source / "file.dcm").symlink_to(tmp_path / "elsewhere" / "2.dcm")
+    (source / "gone.dcm").symlink_to(tmp_path / "gone")
+    (source / ".hidden").symlink_to("..")
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.1": ["1.dcm"]}
+    outside = dict.fromkeys(("folder/", "up/", "disk/", "file.dcm", "gone.dcm"), ("rejected", "link_outside"))
+    assert left_out(scan) == {**outside, ".hidden/": ("skipped", "hidden")}
+    assert not [record for record in scan.left_out if "elsewhere" in record.sentence]
+
+
+def test_an_input_that_is_a_link_itself(study: Study, source: Path, tmp_path: Path) -> None:
+    study("1", "1", name="deep/1.dcm")
+    (source / "again.dcm").symlink_to(source / "deep" / "1.dcm")
+    (tmp_path / "link").symlink_to(source)
+    scan = scan_input(tmp_path / "link")
+    assert images(scan) == {"1.2.3.1": ["again.dcm"]}
+    assert left_out(scan) == {"deep/1.dcm": ("skipped", "duplicate")}
+    (tmp_path / "file.dcm").symlink_to(source / "deep" / "1.dcm")
+    assert images(scan_input(tmp_path / "file.dcm")) == {"1.2.3.1": ["file.dcm"]}
 
 
 def test_the_output_folder_is_left_aside(study: Study, source: Path) -> None:
