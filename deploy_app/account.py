@@ -47,6 +47,7 @@ class Reason(str, Enum):
     OVERSIZED = "oversized"
     INVALID_IDENTIFIER = "invalid_identifier"
     AMBIGUOUS_IDENTIFIER = "ambiguous_identifier"
+    CHANGED = "changed"
     UNSUPPORTED = "unsupported"
     FAILED = "failed"
 

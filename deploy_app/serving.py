@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydicom.dataset import Dataset
+
 from deploy_app.account import Account, Reason, Status, sentence_of
 from deploy_app.logs import Stopwatch, log
 from deploy_app.publishing import OutputFolder
@@ -16,7 +18,14 @@ from deploy_app.studies import ImageFile, InputScan
 from monai_pneumonia.dicom.gate import RefusedImageError, check_image
 from monai_pneumonia.dicom.identifiers import hashed
 from monai_pneumonia.dicom.source import read_header
-from monai_pneumonia.errors import ModelFaultError, NotEnoughMemoryError, OutputNotWritableError, PneumoniaError, RejectedImageError
+from monai_pneumonia.errors import (
+    BadInputError,
+    ModelFaultError,
+    NotEnoughMemoryError,
+    OutputNotWritableError,
+    PneumoniaError,
+    RejectedImageError,
+)
 from monai_pneumonia.radiograph import Radiograph, read_radiograph
 
 if TYPE_CHECKING:
@@ -100,7 +109,7 @@ class ServingRun:
         """Refuses what is no frontal chest X-ray, or lacks what results need of it; judged by tags alone."""
         with self._rejecting(task, "gate"):
             check_image(task.image.path)
-            read_header(task.image.path)
+            _header_of(task.image)
 
     def recognize(self, task: ImageTask) -> None:
         """Reads the pixels, once, and analyses them."""
@@ -135,7 +144,8 @@ class ServingRun:
 
         assert task.report is not None
         folder = self.output.study_folder(task.image.study_uid)
-        written = write_results(task.image.path, task.report, self.algorithm, folder, task.radiograph)
+        # Read once more after the pixels: were the file replaced meanwhile, they would be told of under a wrong study.
+        written = write_results(_header_of(task.image), task.report, self.algorithm, folder, task.radiograph)
         entry = {**report_entry(task.report, written), **_settings(self.algorithm)}
         self.account.add(task.image.record(Status.SERVED, entry=entry))
 
@@ -171,6 +181,25 @@ class ServingRun:
             task.milliseconds[f"{step}_milliseconds"] = watch.milliseconds
 
 
+class ChangedFileError(BadInputError):
+    """A file is another than it was when the input was scanned."""
+
+
+def _header_of(image: ImageFile) -> Dataset:
+    """What results take over from an image's file.
+
+    Raises:
+        ChangedFileError: its identifiers are no longer those that the scan found.
+        UnreadableImageError: it is damaged, or lacks what results need.
+    """
+    header = read_header(image.path)
+    if (header.StudyInstanceUID, header.SOPInstanceUID) != (image.study_uid, image.source_uid):
+        raise ChangedFileError(
+            "the file was changed during the run, and is another image now: give the command again when all files are there"
+        )
+    return header
+
+
 def rejection_of(error: Exception, path: Path) -> tuple[str, str]:
     """Reason and sentence for an error over one image; unforeseen ones are named by their kind alone, for their text may quote the file."""
     if isinstance(error, RefusedImageError):
@@ -180,6 +209,8 @@ def rejection_of(error: Exception, path: Path) -> tuple[str, str]:
             Reason.FAILED.value,
             "the image needs more memory than there is: give the application more, or the image at a lower resolution",
         )
+    if isinstance(error, ChangedFileError):
+        return Reason.CHANGED.value, str(error)
     if isinstance(error, PneumoniaError):
         reason = Reason.UNSUPPORTED if isinstance(error, RejectedImageError) else Reason.DAMAGED
         return reason.value, sentence_of(error, path)

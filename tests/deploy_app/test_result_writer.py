@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from serving_runs import ROOT, report_of, serve_all, tree
@@ -319,6 +320,25 @@ def test_a_study_without_a_good_image_leaves_no_folder(study: Study, serving: Ca
     study("1", "1", ViewPosition="LL")
     assert serve_all(serving()).account.exit_code == 4
     assert not (output / UID).exists()
+
+
+@pytest.mark.parametrize("tags", [{"StudyInstanceUID": "1.2.3.9"}, {"SOPInstanceUID": "1.2.3.1.9"}], ids=["study", "image"])
+@pytest.mark.parametrize("step", ["check", "recognize", "write"])
+def test_a_file_that_becomes_another_image_during_the_run_is_rejected(
+    step: str, tags: dict[str, str], study: Study, serving: Callable[..., Any], output: Path
+) -> None:
+    study("1", "1")
+    study("1", "2")
+    run = serving()
+    for task in run.tasks():
+        for name in ("check", "recognize", "write"):
+            if name == step and task.image.name == "1-2.dcm":
+                study("1", "2", values=np.zeros((30, 30), np.uint8), **tags)
+            getattr(run, name)(task)
+    assert [(record.status.value, record.reason) for record in run.account.records] == [("served", ""), ("rejected", "changed")]
+    assert [image["file"] for image in report_of(output / UID)["images"]] == ["1-1.dcm"]
+    assert {file.name.split("-")[-1] for file in (output / UID).iterdir()} == {f"{hashed('1.2.3.1.1')}.dcm", "report.json"}
+    assert [item.name for item in output.iterdir() if not item.name.startswith(".")] == [UID]
 
 
 def test_a_further_image_joins_its_study(study: Study, serving: Callable[..., Any], output: Path) -> None:
