@@ -168,12 +168,16 @@ class Account:
             earlier: entries of images that earlier runs served, and that stay.
         """
         served = [{"file": record.name, **record.entry} for record in self.of_study(study_uid, Status.SERVED)]
-        rejected = self.of_study(study_uid, Status.REJECTED)
+        rejected = [
+            {"file": record.name, "reason": record.reason, "sentence": record.sentence}
+            | ({"source_sop_instance_uid": record.source_uid} if record.source_uid else {})
+            for record in self.of_study(study_uid, Status.REJECTED)
+        ]
         return {
             **_heading(model),
             "study_instance_uid": study_uid,
             "images": sorted([*served, *map(dict, earlier)], key=lambda entry: str(entry["source_sop_instance_uid"])),
-            "rejected": [{"file": record.name, "reason": record.reason, "sentence": record.sentence} for record in rejected],
+            "rejected": rejected,
         }
 
 

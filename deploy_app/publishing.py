@@ -78,6 +78,10 @@ class OutputFolder:
             folder.mkdir(exist_ok=True)
         return folder
 
+    def has_results(self, study_uid: str, source_uid: str) -> bool:
+        """Whether an earlier run left results of an image."""
+        return (self.folder / study_uid / f"sr-{hashed(source_uid)}.dcm").is_file()
+
     def keep_earlier(self, study_uid: str, sources: Collection[str]) -> list[dict[str, Any]]:
         """Takes over what earlier runs wrote about other images of a study, and whatever else lies in its folder.
 

@@ -130,6 +130,8 @@ class ServingRun:
             return
         if task.rejection is not None:
             reason, sentence = task.rejection
+            if self.output.has_results(task.image.study_uid, task.image.source_uid):
+                sentence += "; results that an earlier run made of it stay"
             self.account.add(task.image.record(Status.REJECTED, reason, sentence))
         self._log(task)
         if task.last:
@@ -151,10 +153,14 @@ class ServingRun:
 
     def _publish(self, study_uid: str) -> None:
         served = {record.source_uid for record in self.account.of_study(study_uid, Status.SERVED)}
-        if not served:
+        rejected = {record.source_uid: record.reason for record in self.account.of_study(study_uid, Status.REJECTED)}
+        if not served and not any(self.output.has_results(study_uid, uid) for uid in rejected):
             return
         watch = Stopwatch()
         earlier = self.output.keep_earlier(study_uid, served)
+        for entry in earlier:
+            if entry["source_sop_instance_uid"] in rejected:
+                entry["rejected_later"] = rejected[entry["source_sop_instance_uid"]]
         self.output.publish(study_uid, self.account.study_report(study_uid, self.model, earlier))
         log("study_published", study=hashed(study_uid), images=len(served), earlier_images=len(earlier), milliseconds=watch.milliseconds)
 

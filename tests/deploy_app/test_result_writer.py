@@ -355,6 +355,34 @@ def test_a_further_image_joins_its_study(study: Study, serving: Callable[..., An
     assert [image["file"] for image in report_of(output / UID)["images"]] == ["1-1.dcm", "1-2.dcm"]
 
 
+@pytest.mark.parametrize("others", [(), ("2",)], ids=["alone", "beside a good one"])
+def test_an_image_that_is_rejected_now_keeps_its_earlier_results_and_both_are_told(
+    others: tuple[str, ...], study: Study, serving: Callable[..., Any], output: Path
+) -> None:
+    for image in ("1", *others):
+        study("1", image)
+    run = serve_all(serving())
+    run.output.__exit__(None, None, None)
+    before = tree(output / UID)
+    study("1", "1", ViewPosition="LL")
+    for _ in range(2):  # and a rerun says the same
+        run = serve_all(serving())
+        run.output.__exit__(None, None, None)
+        report, after = report_of(output / UID), tree(output / UID)
+        assert {name: data for name, data in after.items() if name != "report.json"} == {
+            name: data for name, data in before.items() if name != "report.json"
+        }
+        assert [image.get("rejected_later") for image in report["images"]] == ["view", *[None for _ in others]]
+        (rejected,) = report["rejected"]
+        assert rejected["source_sop_instance_uid"] == "1.2.3.1.1"
+        assert rejected["sentence"].endswith("results that an earlier run made of it stay")
+        assert run.account.records[0].sentence == rejected["sentence"]
+    # Served again, it is as it was.
+    study("1", "1")
+    serve_all(serving())
+    assert tree(output / UID) == before
+
+
 def test_a_full_disk_ends_the_run_and_leaves_complete_studies(
     study: Study, serving: Callable[..., Any], output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
