@@ -32,10 +32,9 @@ def run(command: list[str], **variables: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def run_in_process(source: Path, output: Path) -> Ran:
+def run_in_process(source: Path, output: Path, bundle: Path = ROOT / "bundle") -> Ran:
     """The same application, without a container."""
     if find_spec("holoscan") is None:
         pytest.skip("Holoscan is not installed: scripts/setup --deploy makes .venv-deploy, which has it")
-    return run(
-        [sys.executable, str(ROOT / "deploy_app"), "-i", str(source), "-o", str(output), "-m", str(ROOT / "bundle")], OMP_NUM_THREADS="1"
-    )
+    command = [sys.executable, str(ROOT / "deploy_app"), "-i", str(source), "-o", str(output), "-m", str(bundle)]
+    return run(command, OMP_NUM_THREADS="1")
