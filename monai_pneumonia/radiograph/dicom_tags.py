@@ -6,6 +6,7 @@ whose warnings quote every value that breaks a rule, converts the values without
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 
 import pydicom
 from pydicom import config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, UID_dictionary
@@ -62,6 +64,15 @@ _MODALITIES = frozenset(
 _MAX_INFLATED = 2 * MAX_PIXELS + 2**26
 _PIECE = 2**20
 
+# What bounds the time for the tags to a few seconds. A radiograph takes some hundred reads, a large report ten thousand; the longest values
+# are tables of 128 KB, several in a sequence.
+_MOST_READS = 50_000
+_LONGEST_VALUE = 2**21
+_MOST_ITEMS = 10_000
+_TOO_MANY_TAGS = "has more tags than any radiograph, which would take long to read"
+_ITEM_STARTS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_PIXEL_DATA, _VRS_OF_PIXELS = 0x7FE00010, (None, "OB", "OW", "UN")
+
 _validation_lock = threading.RLock()
 
 
@@ -77,36 +88,91 @@ def read_tags(path: Path, has_preamble: bool, tags: Sequence[str] | None = None)
         the data set; its file meta information states a transfer syntax in any case.
 
     Raises:
-        RejectedImageError: a deflated file that inflates to more than any radiograph takes.
+        RejectedImageError: a deflated file that inflates to more than any radiograph takes, or tags that would take minutes to read.
         Exception: whatever pydicom raises; its text may quote the file.
     """
-    with unchecked_values():
-        _check_inflated_size(path, has_preamble)
+    with unchecked_values(), _BoundedReader(io.FileIO(path)) as file:
         wanted: list[Any] = [*_TAGS, *OVERLAY_BIT_POSITIONS] if tags is None else list(tags)
-        dataset = pydicom.dcmread(path, force=not has_preamble, specific_tags=wanted, stop_before_pixels="PixelData" not in wanted)
-        if not hasattr(dataset, "file_meta"):
-            dataset.file_meta = FileMetaDataset()
-        for _ in (*dataset.file_meta, *dataset.iterall()):
-            pass
+        try:
+            dataset = _read(file, has_preamble, wanted)
+            _convert(dataset.file_meta)
+            _convert(dataset)
+        except Exception as error:
+            beyond = _beyond_measure(error)
+            if beyond is None:
+                raise
+            raise RejectedImageError(f"{path}: {beyond}: give a single-frame CR or DX image") from None
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _syntax_found(dataset)
     return dataset
 
 
-def _check_inflated_size(path: Path, has_preamble: bool) -> None:
-    """Refuses a deflated file that grows beyond all measure: pydicom would inflate it whole, and a small one may hold gigabytes."""
-    with path.open("rb") as stream:
-        read_preamble(stream, force=not has_preamble)
-        if _read_file_meta_info(stream).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return
-        inflater, size, piece = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
-        while not inflater.eof and (piece := inflater.unconsumed_tail or stream.read(_PIECE)):
-            size += len(inflater.decompress(piece, _PIECE))
-            if size > _MAX_INFLATED:
-                raise RejectedImageError(
-                    f"{path}: inflates to more than the {_MAX_INFLATED // 1_000_000} MB that a radiograph may have: "
-                    "give a single-frame CR or DX image"
-                )
+class _BeyondMeasureError(Exception):
+    """What a file holds is more than any radiograph's."""
+
+
+def _beyond_measure(error: BaseException | None) -> _BeyondMeasureError | None:
+    """The error that lies under others: pydicom puts one of its own in the place of any that it meets while it reads a sequence."""
+    while error is not None and not isinstance(error, _BeyondMeasureError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+class _BoundedReader(io.BufferedReader):
+    """A file that is read a bounded number of times: pydicom reads once or more for each tag and item, wanted or not."""
+
+    name = None  # pydicom asks for it; a stream in memory has none
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Reads up to some bytes."""
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            raise _BeyondMeasureError(_TOO_MANY_TAGS)
+        return super().read(size)
+
+
+def _read(file: _BoundedReader, has_preamble: bool, tags: list[Any]) -> Dataset:
+    """The data set of an open file; a deflated one is inflated here, for pydicom would do it whole, and a small file may hold gigabytes."""
+    read_preamble(file, force=not has_preamble)
+    meta = _read_file_meta_info(file)
+    deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    if deflated:
+        file = _BoundedReader(_inflated(file))  # type: ignore[arg-type]
+    else:
+        file.seek(0)
+    dataset = pydicom.dcmread(file, force=deflated or not has_preamble, specific_tags=tags, stop_before_pixels="PixelData" not in tags)
+    if deflated or not hasattr(dataset, "file_meta"):
+        dataset.file_meta = FileMetaDataset(meta)
+    return dataset
+
+
+def _inflated(file: _BoundedReader) -> io.BytesIO:
+    inflater, inflated, piece = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO(), b""
+    while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(_PIECE)):
+        inflated.write(inflater.decompress(piece, _PIECE))
+        if inflated.tell() > _MAX_INFLATED:
+            raise _BeyondMeasureError(f"inflates to more than the {_MAX_INFLATED // 1_000_000} MB that a radiograph may have")
+    if not inflater.eof:
+        raise zlib.error("the stream ends before its end")
+    inflated.seek(0)
+    return inflated
+
+
+def _convert(dataset: Dataset) -> None:
+    """Has pydicom convert all values, which it puts off, but none that would take long."""
+    for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.value and not (tag == _PIXEL_DATA and raw.VR in _VRS_OF_PIXELS):
+            _check_value(raw.value)
+        element = dataset[tag]
+        for item in element.value or () if element.VR == "SQ" else ():
+            _convert(item)
+
+
+def _check_value(value: bytes) -> None:
+    if len(value) > _LONGEST_VALUE or sum(map(value.count, _ITEM_STARTS)) > _MOST_ITEMS:
+        raise _BeyondMeasureError(_TOO_MANY_TAGS)
 
 
 @contextmanager

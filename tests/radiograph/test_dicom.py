@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -375,6 +377,55 @@ def test_a_deflated_file_is_read_and_one_that_inflates_beyond_measure_is_not(
     with pytest.raises(RejectedImageError, match="inflates to more than the 0 MB"):
         dicom_tags.read_tags(path, has_preamble)
     read_radiograph(tmp_path / "b.dcm")
+
+
+EMPTY_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+MANY_TAGS = {
+    "items of an unknown number": struct.pack("<HH2sHI", 0x28, 0x9999, b"SQ", 0, 0xFFFFFFFF) + EMPTY_ITEM * 60_000,
+    "items of a sequence that is needed": struct.pack("<HH2sHI", 0x28, 0x3010, b"SQ", 0, 8 * 20_000) + EMPTY_ITEM * 20_000,
+    "items in items": struct.pack("<HH2sHI", 0x28, 0x3010, b"SQ", 0, 0xFFFFFFFF)
+    + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    + struct.pack("<HH2sHI", 0x40, 0x275, b"SQ", 0, 8 * 20_000)
+    + EMPTY_ITEM * 20_000
+    + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+    "items in the place of pixels": struct.pack("<HH2sHI", 0x7FE0, 0x10, b"SQ", 0, 8 * 20_000) + EMPTY_ITEM * 20_000,
+    "elements": b"".join(struct.pack("<HH2sH", 0x29, 0x1000 + number % 0x8000, b"LO", 0) for number in range(60_000)),
+    "parts of a value": struct.pack("<HH2sHI", 0x28, 0x3010, b"UN", 0, 2_200_000) + b"1\\" * 1_100_000,
+}
+
+
+@pytest.mark.parametrize("kind", MANY_TAGS)
+@pytest.mark.parametrize("deflated", [False, True])
+def test_tags_that_would_take_minutes_to_read_are_refused(kind: str, deflated: bool, tmp_path: Path) -> None:
+    head, body = _head_and_body(save_dicom(dicom_dataset(marker()), tmp_path / "a.dcm"))
+    place = body.index(struct.pack("<HH2s", 0x7FE0, 0x10, b"OB"))
+    body = body[:place] + MANY_TAGS[kind]
+    if deflated:
+        dataset = dicom_dataset(marker())
+        dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
+        head, _ = _head_and_body(save_dicom(dataset, tmp_path / "a.dcm"))
+        body = zlib.compress(body, wbits=-zlib.MAX_WBITS)
+    path = tmp_path / "a.dcm"
+    path.write_bytes(head + body)
+    with pytest.raises(RejectedImageError, match=r"a\.dcm: has more tags than any radiograph.*: give"):
+        read_radiograph(path)
+
+
+def _head_and_body(file: Path) -> tuple[bytes, bytes]:
+    """Preamble and file meta information, and what follows them."""
+    content = file.read_bytes()
+    end = 144 + struct.unpack_from("<I", content, 140)[0]
+    return content[:end], content[end:]
+
+
+def test_a_deflated_stream_that_is_cut_short_is_damaged(tmp_path: Path) -> None:
+    dataset = dicom_dataset(marker())
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
+    path = save_dicom(dataset, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        read_radiograph(path)
 
 
 @pytest.mark.parametrize("keyword", ["Rows", "HighBit", "PixelRepresentation", "PlanarConfiguration"])
