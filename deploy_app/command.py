@@ -22,11 +22,22 @@ INTERNAL_FAULT = 1
 HELP = f"""
 Recognise pneumonia and its lesions in the chest X-rays of a folder: DICOM in, DICOM results out. {RESEARCH_USE_ONLY}
 
-For each frontal chest X-ray (CR, DX or RG) it writes OUTPUT/<StudyInstanceUID>/: a structured report (sr-*.dcm), the lesion regions
-(seg-*.dcm, where there are any), an overlay picture (sc-*.dcm) and report.json. OUTPUT/report.json accounts for every file of the input.
+For each frontal chest X-ray (CR, DX or RG) it writes OUTPUT/<StudyInstanceUID>/: a structured report (sr-*.dcm), \
+the lesion regions (seg-*.dcm, where there are any), an overlay picture (sc-*.dcm) and report.json. \
+OUTPUT/report.json accounts for every file of the input. Log lines (JSON, without patient data) go to standard error.
 
-Exit codes: 0 all images served; 2 wrong usage; 3 nothing to analyse; 4 bad input, nothing served; 5 some images served, others rejected;
-6 model missing or damaged, or GPU at fault; 7 output not writable. Log lines (JSON, without patient data) go to standard error.
+Exit codes; complete studies are kept whatever the code:
+
+0 all images served
+1 a fault of the application itself
+2 wrong usage
+3 nothing to analyse
+4 bad input, nothing served
+5 some images served, others rejected
+6 model missing or damaged, or GPU failed
+7 output not writable
+130 stopped by SIGINT
+143 stopped by SIGTERM
 """
 
 app = typer.Typer(name="deploy_app", pretty_exceptions_enable=False, add_completion=False)
@@ -67,11 +78,11 @@ def _serve(
             parser=_path,
             metavar="PATH",
             envvar="HOLOSCAN_MODEL_PATH",
-            help="Folder of a bundle, or with exactly one bundle in it.",
+            help="Folder of a bundle, or a folder with exactly one bundle in it.",
         ),
     ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU by default where there is one.")] = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Least level of the log lines.")] = LogLevel.INFO,
+    log_level: Annotated[LogLevel, typer.Option(help="Lowest level of the log lines to write.")] = LogLevel.INFO,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     with quiet_streams() as streams:
@@ -108,8 +119,13 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         return _fail(str(error), type(error).__name__, int(error.exit_code), streams)
     except Exception as error:
         _show_traceback()
-        remedy = f"{type(error).__name__}: please report it, with what {TRACEBACK_VARIABLE}=1 shows"
-        return _fail(f"a fault of the application itself, {remedy}", type(error).__name__, INTERNAL_FAULT, streams)
+        kind = type(error).__name__
+        return _fail(
+            f"a fault of the application itself ({kind}): please report it; {TRACEBACK_VARIABLE}=1 shows where it happened",
+            kind,
+            INTERNAL_FAULT,
+            streams,
+        )
     _say(f"{outcome.sentence}\n{RESEARCH_USE_ONLY}", streams.output)
     if outcome.error:
         _say(f"error: {outcome.error}", streams.errors)

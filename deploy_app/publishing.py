@@ -199,7 +199,7 @@ def _lock(folder: Path, lock: Callable[[int, int], object], descriptor: int) -> 
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             raise OutputNotWritableError(
-                f"another run is writing to {folder}: wait for its end, or give each run a folder of its own"
+                f"another run is writing to {folder}: wait until it ends, or give each run a folder of its own"
             ) from error
         return False
     return True

@@ -46,9 +46,9 @@ def check_request(request: Request) -> Path:
             with os.scandir(request.source):
                 pass
     except OSError as error:
-        raise BadInputError(f"the input {request.source} cannot be read ({error.strerror}): give the right to read it") from error
+        raise BadInputError(f"the input {request.source} cannot be read ({error.strerror}): grant permission to read it") from error
     if request.source.resolve() == request.output.resolve():
-        raise UsageError(f"{request.source} is the input and the output folder: give the results a folder of their own")
+        raise UsageError(f"{request.source} is both the input and the output folder: give the results a folder of their own")
     return find_bundle(request.model)
 
 
@@ -61,13 +61,13 @@ def find_bundle(model: Path) -> Path:
     try:
         if not model.is_dir():
             raise ModelFaultError(
-                f"no model at {model}: give the folder of a bundle (it holds {METADATA_FILE}), or one with a bundle below it"
+                f"no model at {model}: give the folder of a bundle (it holds {METADATA_FILE}), or a folder with one bundle in it"
             )
         if (model / METADATA_FILE).is_file():
             return model
         found = sorted(folder for folder in model.iterdir() if (folder / METADATA_FILE).is_file())
     except OSError as error:
-        raise ModelFaultError(f"the model folder {model} cannot be read ({error.strerror}): give the right to read it") from error
+        raise ModelFaultError(f"the model folder {model} cannot be read ({error.strerror}): grant permission to read it") from error
     if not found:
         raise ModelFaultError(f"no bundle in {model}: neither it nor a folder in it holds {METADATA_FILE}; give a bundle's folder")
     if len(found) > 1:

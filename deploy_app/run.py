@@ -99,7 +99,7 @@ def check_stop(stop: threading.Event) -> None:
         StoppedError: it is.
     """
     if stop.is_set():
-        raise StoppedError("the run was stopped before its end: studies that were complete stay, give the command again for the others")
+        raise StoppedError("the run was stopped before its end: complete studies are kept; give the command again for the others")
 
 
 def outcome_of(account: Account, report: Path) -> Outcome:
@@ -112,10 +112,8 @@ def outcome_of(account: Account, report: Path) -> Outcome:
 def _complaint(account: Account, report: Path) -> str:
     first, counts = account.first_rejected, account.counts
     if first is None:
-        files = f"only {counts['files']} files without one" if counts["files"] else "no file at all"
-        return "" if counts["served"] else f"the input holds no image to analyse, {files}: give CR, DX or RG images as DICOM ({report})"
-    rejected = (
-        f"{counts['rejected']} of {counts['files']} files" if counts["served"] else f"no file was served: all {counts['rejected']} images"
-    )
-    more = f"; {report} names each" if counts["rejected"] > 1 else f"; {report} names it"
-    return f"{rejected} rejected, the first (file {first.number}) because: {first.sentence}{more}"
+        return (
+            "" if counts["served"] else f"the input holds no image to analyse: give CR, DX or RG images as DICOM; {report} lists its files"
+        )
+    rejected = f"{counts['rejected']} of {counts['files']} files rejected{'' if counts['served'] else ', none served'}"
+    return f"{rejected}; the first is file {first.number}: {first.sentence}; {report} gives all reasons"

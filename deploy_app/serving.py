@@ -213,14 +213,17 @@ def rejection_of(error: Exception, path: Path) -> tuple[str, str]:
     if isinstance(error, MemoryError | NotEnoughMemoryError):
         return (
             Reason.FAILED.value,
-            "the image needs more memory than there is: give the application more, or the image at a lower resolution",
+            "the image needs more memory than is available: give the application more, or the image at a lower resolution",
         )
     if isinstance(error, ChangedFileError):
         return Reason.CHANGED.value, str(error)
     if isinstance(error, PneumoniaError):
         reason = Reason.UNSUPPORTED if isinstance(error, RejectedImageError) else Reason.DAMAGED
         return reason.value, sentence_of(error, path)
-    return Reason.FAILED.value, f"the image could not be analysed ({type(error).__name__}): export it anew, and report this if it stays"
+    return (
+        Reason.FAILED.value,
+        f"the image could not be analysed ({type(error).__name__}): export it anew, and report this if it happens again",
+    )
 
 
 def describe_model(recognizer: LesionRecognizer, algorithm: Algorithm) -> dict[str, Any]:

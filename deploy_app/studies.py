@@ -35,7 +35,7 @@ _NO_IMAGE_MODALITIES = frozenset(
         *("RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "ANN", "STAIN"),
     )
 )
-_DIRECTORY = (Status.SKIPPED, Reason.DICOMDIR, "a directory of a DICOM medium: it lists images and holds none")
+_DIRECTORY = (Status.SKIPPED, Reason.DICOMDIR, "the index of a DICOM medium: it lists images but holds none")
 _OUTSIDE = (
     Status.REJECTED,
     Reason.LINK_OUTSIDE,
@@ -146,7 +146,7 @@ def _files_below(folder: Path, aside: Path | None, before_each: Callable[[], Non
             yield _Found(path, relative.as_posix(), _verdict_by_place(path, relative, inside))
     for error in unreadable:
         path = Path(os.fsdecode(error.filename))
-        sentence = f"the folder cannot be read ({error.strerror}): its files are missing from this account; give the right to read it"
+        sentence = f"the folder cannot be read ({error.strerror}): its files are missing from this account; grant permission to read it"
         yield _Found(path, path.relative_to(folder).as_posix() + "/", (Status.REJECTED, Reason.NOT_READABLE, sentence))
 
 
@@ -164,7 +164,7 @@ def _special_file(path: Path) -> Verdict | None:
     # What cannot be looked at is no special file: opening it says why.
     with suppress(OSError):
         if path.exists() and not path.is_file():
-            return Status.SKIPPED, Reason.SPECIAL_FILE, "no regular file (a pipe, socket or device)"
+            return Status.SKIPPED, Reason.SPECIAL_FILE, "not a regular file but a pipe, socket or device"
     return None
 
 
@@ -175,7 +175,8 @@ def _read(path: Path) -> Dataset | Verdict:
         with path.open("rb") as stream:
             has_preamble = stream.read(132)[128:] == b"DICM"
     except OSError as error:
-        sentence = f"the file cannot be read ({error.strerror or 'no reason given'}): check its rights, and that a link leads somewhere"
+        fault = error.strerror or "no reason given"
+        sentence = f"the file cannot be read ({fault}): check its permissions and, if it is a link, that its target exists"
         return Status.REJECTED, Reason.NOT_READABLE, sentence
     if not size:
         return Status.REJECTED, Reason.NOT_DICOM, "the file is empty: export or copy it anew"
@@ -191,7 +192,7 @@ def _read(path: Path) -> Dataset | Verdict:
         if _is_directory(path):
             return _DIRECTORY
         if not has_preamble:
-            return Status.REJECTED, Reason.NOT_DICOM, "no DICOM file: give CR, DX or RG images as DICOM"
+            return Status.REJECTED, Reason.NOT_DICOM, "not a DICOM file: give CR, DX or RG images as DICOM"
         return Status.REJECTED, Reason.DAMAGED, sentence_of(error, path)
     except MemoryError:
         return Status.REJECTED, Reason.FAILED, "its tags need more memory than there is: give the application more, or leave the file out"
@@ -205,7 +206,7 @@ def _judge(dataset: Dataset) -> Verdict | None:
     sop_class, modality = code(dataset, "SOPClassUID"), code(dataset, "Modality")
     holds_image = "Image" in UID(sop_class).name if sop_class in UID_dictionary else modality not in _NO_IMAGE_MODALITIES
     if not holds_image:
-        return Status.SKIPPED, Reason.NO_IMAGE, f"no image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
+        return Status.SKIPPED, Reason.NO_IMAGE, f"not an image but another kind of object ({quoted_uid(sop_class)}): nothing to analyse"
     try:
         for keyword in _IDENTIFIERS:
             stated_uid(dataset, keyword)
@@ -233,11 +234,11 @@ def _without_doubles(images: Sequence[ImageFile], before_each: Callable[[], None
         if first is image:
             continue
         if _identical(first.path, image.path):
-            records.append(image.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input a second time"))
+            records.append(image.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input already"))
         else:
             sentence = (
-                f"it states the SOPInstanceUID of another file with other content (file {first.number} of this account), which was taken: "
-                "results can refer to one image of a UID alone; give the right one, or export them anew"
+                f"it has the SOPInstanceUID of another file with different content (file {first.number} of this account), which was taken: "
+                "results can refer to only one image of a UID; remove the wrong file, or export both anew"
             )
             records.append(image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence))
     return list(first_of.values()), records

@@ -33,7 +33,7 @@ def test_help_is_quick_and_tells_the_exit_codes() -> None:
     assert loaded.stdout.strip() == "[]"
     run = run_command([sys.executable, str(ROOT / "deploy_app"), "--help"], COLUMNS="200")
     assert run.code == 0
-    for part in ("--input", "--output", "--model", "HOLOSCAN_INPUT_PATH", "Research use only", "5 some images served"):
+    for part in ("--input", "--output", "--model", "HOLOSCAN_INPUT_PATH", "Research use only", "5 some images served", "143", "1 a fault"):
         assert part in run.output
 
 

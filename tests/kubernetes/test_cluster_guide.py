@@ -16,7 +16,7 @@ from monai_pneumonia.errors import ExitCode
 
 GUIDE = MANIFESTS.parents[1] / "docs" / "cluster.md"
 COMMANDS = [line for block in re.findall(r"```\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL) for line in block.splitlines()]
-KILLED, TERMINATED = 137, 143
+KILLED, TERMINATED, CRASHED = 137, 143, 1
 
 
 def test_everything_that_is_applied_is_told_of_and_everything_told_of_exists() -> None:
@@ -67,7 +67,7 @@ def test_the_pushed_image_is_the_one_that_the_job_takes(render: Render) -> None:
 def test_every_exit_code_is_told_with_what_becomes_of_it() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     told = {int(code): rest.split(" | ") for codes, rest in rows for code in codes.split(",")}
-    assert told.keys() == {*ExitCode, KILLED, TERMINATED}
+    assert told.keys() == {*ExitCode, KILLED, TERMINATED, CRASHED}
     job = yaml.safe_load((MANIFESTS / "base" / "job.yaml").read_text())
     final = set(job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"])
     for code, (_, by_job, by_workflow, *_) in told.items():
