@@ -64,6 +64,17 @@ def test_changelog_ends_with_the_version() -> None:
     assert released[0][1] == citation["date-released"].isoformat()
 
 
+@pytest.mark.parametrize(
+    "place", ["deploy_app/Dockerfile", "deploy_app/app.yaml", "deploy_app/kubernetes", "docs/container.md", "docs/cluster.md"]
+)
+def test_the_container_and_its_documents_name_the_version(place: str) -> None:
+    path = ROOT / place
+    texts = [file.read_text(encoding="utf-8") for file in (path.rglob("*.yaml") if path.is_dir() else [path])]
+    # Tags of images, names of archives, labels and arguments.
+    stated = r"(?:monai-pneumonia(?:-stock)?[:-]|\b(?:version|VERSION|newTag)[:=] ?)(\d+\.\d+\.\d+)"
+    assert {version for text in texts for version in re.findall(stated, text)} == {monai_pneumonia.__version__}
+
+
 def test_installed_packages_satisfy_all_requirements_of_the_closure() -> None:
     unmet = [
         f"{name} wants {requirement}, installed: {metadata.version(requirement.name)}"
