@@ -17,10 +17,11 @@ NOT_PINNED = {"monai-pneumonia", "pip", "wheel"}
 
 def pin(distribution: metadata.Distribution) -> str:
     """The constraint for one package, with a marker where its version does not install on every Python that we support."""
-    name = distribution.metadata["Name"]
+    stated = distribution.metadata
+    name = stated["Name"]
     # What stands after the plus sign is a build (+cpu), which the machine decides.
     line = f"{name}=={Version(distribution.version).public}"
-    needs = SpecifierSet(distribution.metadata.get("Requires-Python") or "")
+    needs = SpecifierSet(stated["Requires-Python"] if "Requires-Python" in stated else "")
     major, lowest = LOWEST_PYTHON
     fits = [minor for minor in range(lowest, sys.version_info.minor + 1) if needs.contains(f"{major}.{minor}.99")]
     return line if lowest in fits else f'{line}; python_version >= "{major}.{min(fits)}"'
