@@ -12,10 +12,12 @@ from monai.handlers import from_engine
 from monai.utils.enums import CommonKeys
 from torch.utils.data import DataLoader, Dataset
 
-from monai_pneumonia.engines import LesionTrainer, batch_loss, build_training_network
+from monai_pneumonia.engines import LesionTrainer, OutlineGuide, batch_loss, build_training_network
 from monai_pneumonia.errors import ModelFaultError, UsageError
 from monai_pneumonia.handlers import RunState, WeightAverage
 from monai_pneumonia.losses import CandidateCrossEntropyLoss, LesionLoss
+from monai_pneumonia.networks import Guidance
+from monai_pneumonia.transforms.outline import OutlineKind
 
 ARGUMENTS = {"backbone": "efficientnet-b0", "num_classes": 2, "normalization": "group", "dropout": 0.0}
 
@@ -87,6 +89,49 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
     trainer = _trainer(1, loss_function=Broken())
     with pytest.raises(ModelFaultError, match="learning_rate"):
         trainer.run()
+
+
+class _RecordingGuide(OutlineGuide):
+    """The guide itself, which keeps what it was told and what share of the gate it gave an outlined picture, batch by batch."""
+
+    def __init__(self) -> None:
+        super().__init__(guided=True, until=0.5, decoy_share=0.0)
+        self.told: list[float] = []
+        self.gated: list[float] = []
+
+    def set_progress(self, progress: float) -> None:
+        self.told.append(progress)
+        super().set_progress(progress)
+
+    def __call__(self, batchdata: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        outline = torch.zeros_like(batchdata["image"])
+        outline[..., 16:32, 16:32] = 1.0
+        kind = torch.full((len(outline),), int(OutlineKind.PIXEL))
+        prepared = super().__call__({**batchdata, "outline": outline, "outline_kind": kind}, *arguments, **options)
+        guidance: Guidance | None = prepared[3].get("guidance")
+        self.gated.append(0.0 if guidance is None else float(guidance.share.max()))
+        return prepared
+
+
+class _RecordingLoss(LesionLoss):
+    """The loss itself, which keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(CandidateCrossEntropyLoss())
+        self.told: list[float] = []
+
+    def set_progress(self, progress: float) -> None:
+        self.told.append(progress)
+        super().set_progress(progress)
+
+
+def test_guide_and_loss_learn_how_much_is_done_and_guidance_ends_with_its_schedule() -> None:
+    guide, loss = _RecordingGuide(), _RecordingLoss()
+    trainer = _trainer(4, prepare_batch=guide, loss_function=loss)
+    trainer.run()
+    assert guide.told == loss.told == [0.0, 0.25, 0.5, 0.75]
+    # Two batches an epoch; the schedule ends with the second epoch.
+    assert guide.gated == [1.0, 1.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
 
 
 def _with_state(folder: Path, epochs: int, stop_after: int | None = None, seed: int = 0) -> tuple[LesionTrainer, WeightAverage]:
