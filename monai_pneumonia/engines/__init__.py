@@ -2,7 +2,7 @@
 
 from monai_pneumonia.engines.contrastive_pretrainer import ContrastiveLoss, ContrastivePretrainer, prepare_contrastive_batch
 from monai_pneumonia.engines.distributed import distribute, join_processes, leave_processes, local_device
-from monai_pneumonia.engines.encoder_data import check_encoder_data, training_sha256
+from monai_pneumonia.engines.encoder_data import check_encoder_data
 from monai_pneumonia.engines.faults import guarded, one_line_errors
 from monai_pneumonia.engines.lesion_trainer import LesionTrainer, prepare_lesion_batch
 from monai_pneumonia.engines.outline_guide import OutlineGuide
@@ -66,6 +66,5 @@ __all__ = [
     "run_probes",
     "training_preprocessing",
     "training_sampler",
-    "training_sha256",
     "uses_outlines",
 ]
