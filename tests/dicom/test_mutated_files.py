@@ -1,6 +1,6 @@
 """Thousands of damaged copies of DICOM files: each is accepted, refused or rejected in one clear line.
 
-None crashes, hangs or floods memory. A failure names source and number: ``python tests/dicom/file_mutations.py`` writes that copy again.
+None crashes, hangs or floods memory. A failure names source and number: ``python tests/file_mutations.py`` writes that copy again.
 """
 
 from __future__ import annotations

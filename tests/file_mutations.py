@@ -1,6 +1,6 @@
 """Damaged copies of DICOM files, each one repeatable from its source and a number.
 
-    python tests/dicom/file_mutations.py SOURCE OTHER NUMBER OUTPUT
+    python tests/file_mutations.py SOURCE OTHER NUMBER OUTPUT
 
 writes one again: OTHER is the file that splices take their second half from.
 """
