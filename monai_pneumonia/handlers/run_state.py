@@ -17,6 +17,7 @@ from monai_pneumonia.whole_files import whole_file
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_NAME = "last.pt"
+_PROCESSES = "processes"
 
 
 class RunState:
@@ -62,9 +63,18 @@ class RunState:
                 f"the checkpoint {self.file} is damaged or of another network ({reason}): "
                 "delete it to begin anew, or choose another `output_dir`"
             ) from error
+        self._tell_other_processes(content.get(_PROCESSES))
         engine.state.epoch = content["epoch"]
         engine.state.iteration = content["iteration"]
         _LOGGER.info("resumed after epoch %d of %s from %s", content["epoch"], engine.state.max_epochs, self.file)
+
+    def _tell_other_processes(self, processes: int | None) -> None:
+        """Warns where another number of processes goes on: the batch is the same, but not who draws what of it."""
+        if processes not in (None, idist.get_world_size()) and idist.get_rank() == 0:
+            _LOGGER.warning(
+                "%s was saved by %d process(es), and %d go(es) on: the weights will not be those of an unbroken run",
+                *(self.file, processes, idist.get_world_size()),
+            )
 
     def _save(self, engine: Engine) -> None:
         """Saves the state; one with weights that are not finite would make every resume fail, so it is refused.
@@ -79,6 +89,7 @@ class RunState:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             content = {name: member.state_dict() for name, member in self._members(engine).items()}
             content |= {"settings": self.settings, "epoch": engine.state.epoch, "iteration": engine.state.iteration}
+            content[_PROCESSES] = idist.get_world_size()
             with whole_file(self.file) as unfinished:
                 torch.save(content, unfinished)
         idist.barrier()

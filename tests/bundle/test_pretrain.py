@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,21 @@ def test_a_killed_pretraining_resumes_to_the_state_of_an_unbroken_one(
     assert _encoder(bundle)["description"] == _encoder(pretrained[0])["description"]
 
 
+@pytest.mark.parametrize("key", ["image", "patient_id"])
+def test_a_resume_on_other_data_under_the_same_ids_is_refused(
+    pretrained: tuple[Path, str], phantom_datalist: Path, tmp_path: Path, key: str
+) -> None:
+    bundle = Path(shutil.copytree(pretrained[0].parent, tmp_path / "copy")) / "bundle"
+    other = Path(shutil.copytree(phantom_datalist.parent, tmp_path / "phantoms")) / phantom_datalist.name
+    content = json.loads(other.read_text())
+    first, last = content["training"][0], content["training"][-1]
+    assert first[key] != last[key]
+    first[key], last[key] = last[key], first[key]
+    other.write_text(json.dumps(content))
+    done = run_here(bundle, bundle_command(CONFIG, *_options(other)), expect=2)
+    assert "of a training with other settings (data:" in done.errors[0]
+
+
 def test_training_takes_the_encoder_up_by_one_key(pretrained: tuple[Path, str], phantom_datalist: Path, bundle: Path) -> None:
     encoder = pretrained[0] / "models" / "pretrained_encoder.pt"
     options = ("--datalist_path", str(phantom_datalist), "--output_dir", "../output", "--max_epochs", "1", *SMALL)
@@ -138,6 +154,29 @@ def test_two_processes_step_as_one(method: str, epochs: int, phantom_datalist: P
     assert (steps[1] - steps[0]).norm() < 1e-4 * steps[0].norm()
     if method == "moco":
         _check_same_momentum(before.state_dict(), alone, together)
+
+
+def test_two_processes_resume_to_the_state_of_an_unbroken_pretraining(phantom_datalist: Path, tmp_path: Path) -> None:
+    options = (*_options(phantom_datalist), "--backbone", "resnet10", "--max_epochs", "2")
+    # In a file, for torchrun takes `--run` for one of its own options.
+    first_epoch = {
+        "run": [
+            "$@train#trainer.add_event_handler('EPOCH_COMPLETED', lambda engine: engine.terminate())",
+            "$engines.run_engine(@train#trainer)",
+        ]
+    }
+    resumed, unbroken = (copy_bundle(tmp_path / name) for name in ("resumed", "unbroken"))
+    (resumed / "first_epoch.json").write_text(json.dumps(first_epoch))
+    run_process(resumed, [*TORCHRUN, *bundle_command(CONFIGS, *options, "--args_file", "first_epoch.json")])
+    assert not (resumed / "models" / "pretrained_encoder.pt").exists()
+    done = [run_process(bundle, [*TORCHRUN, *bundle_command(CONFIGS, *options)]) for bundle in (resumed, unbroken)]
+    assert "resumed after epoch 1" in done[0].stdout
+    assert "resumed" not in done[1].stdout
+    states = [torch.load(bundle.parent / "output" / "checkpoints" / "last.pt", weights_only=True) for bundle in (resumed, unbroken)]
+    assert states[0]["processes"] == 2
+    assert states[0]["collapse"] == states[1]["collapse"]
+    for name, value in states[0]["network"].items():  # momentum network, queue and position among them
+        assert torch.equal(value, states[1]["network"][name]), name
 
 
 def _check_same_momentum(before: dict[str, torch.Tensor], alone: dict[str, torch.Tensor], together: dict[str, torch.Tensor]) -> None:

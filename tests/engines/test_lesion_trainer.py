@@ -177,6 +177,18 @@ def test_resuming_under_other_settings_is_refused(tmp_path: Path) -> None:
         _with_state(tmp_path, 1, seed=4)[0].run()
 
 
+def test_a_resume_by_another_number_of_processes_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _with_state(tmp_path, 1)[0].run()
+    file = tmp_path / "last.pt"
+    content = torch.load(file, weights_only=True)
+    assert content["processes"] == 1
+    _with_state(tmp_path, 1)[0].run()
+    assert "process(es)" not in caplog.text
+    torch.save({**content, "processes": 2}, file)
+    _with_state(tmp_path, 1)[0].run()
+    assert "saved by 2 process(es), and 1 go(es) on" in caplog.text
+
+
 def test_the_average_follows_its_formula(tmp_path: Path) -> None:
     trainer, average = _with_state(tmp_path, 3)
     name = "head.weight"
