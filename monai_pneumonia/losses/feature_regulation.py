@@ -17,8 +17,8 @@ _EPSILON = 1e-6
 class FeatureRegulationLoss(_Loss):
     """InfoNCE(a; p, n_k) over feature levels, on outlined pictures alone.
 
-    a = sum(A f) / sum A is the attended feature, p the mean feature of the lesion, n_k those of equally large lesion-free
-    regions of the same picture (:func:`lesion_free_regions`); f are the features with length one at every place. Features
+    a = sum(A f) / sum A is the attended feature, p the mean feature of the lesion, n_k those of lesion-free regions of the
+    same picture (:func:`lesion_free_regions`); f are the features with length one at every place. Features
     are constants in all three: what is learned is where to look. With a gradient through a's features the loss can be met
     without looking at the lesion, by bending what is attended until it resembles a lesion, and without lengths of one by the
     places that happen to be large. Our reading of the abstract's "contrastive regulation of features".

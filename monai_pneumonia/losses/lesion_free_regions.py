@@ -1,34 +1,31 @@
-"""Where else in the same chest an equally large lesion could have been, but is not."""
+"""Where else in the same chest a lesion of this form could have been, but is not."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-SMALLEST_SHARE = 0.5
+SMALLEST_SHARE = 0.25
 # Rows and columns, as shares of the picture: up, down and towards the middle or the side, and the same in the other lung.
 _SHIFTS = ((-0.25, 0.0), (0.25, 0.0), (-0.125, 0.0), (0.125, 0.0), (0.0, -0.125), (0.0, 0.125))
 
 
-def lesion_free_regions(outline: Tensor, margin: int = 1) -> tuple[Tensor, Tensor]:
-    """Copies of an outline in other places of the same lungs, without the lesion and a margin around it.
+def lesion_free_regions(outline: Tensor) -> tuple[Tensor, Tensor]:
+    """Copies of an outline in other places of the same chest, without the cells that the lesion touches.
 
     The copies are the outline mirrored into the other lung, and outline and mirrored outline moved by an eighth or a
-    quarter of the picture. No outline of the lungs is needed: lesions lie in lungs, so do their mirror images, mostly.
+    quarter of the picture. No outline of the lungs is needed: lesions lie in lungs, so do their mirror images, mostly. A
+    lesion that fills both lungs leaves regions beside them alone, which tell it from whatever else there is to look at.
 
     Args:
         outline: [B, 1, h, w] in [0, 1].
-        margin: cells around the lesion that belong to no region.
 
     Returns:
-        regions [B, K, h, w] in [0, 1], and which of them [B, K] kept at least half of the lesion's area.
+        regions [B, K, h, w] in [0, 1], and which of them [B, K] kept at least a quarter of the lesion's area.
     """
-    size = 2 * margin + 1
-    near = functional.max_pool2d((outline > 0).float(), size, stride=1, padding=margin)
     mirrored = outline.flip(-1)
     copies = [mirrored, *(_moved(source, *shift) for source in (outline, mirrored) for shift in _SHIFTS)]
-    regions = torch.cat(copies, dim=1) * (1 - near)
+    regions = torch.cat(copies, dim=1) * (outline == 0)
     area = outline.sum(dim=(2, 3))
     return regions, (regions.sum(dim=(2, 3)) >= SMALLEST_SHARE * area) & (area > 0)
 
