@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
     faults = []
     if settings.get("loss#logit_adjustment") and settings.get("loss#name") != "cross_entropy":
         faults.append("`loss#logit_adjustment` corrects plain training: use it with `loss#name` cross_entropy alone")
+    if settings.get("regulation#enabled") and settings.get("attention#enabled") is False:
+        faults.append("`regulation#enabled` teaches the attention map: switch `attention#enabled` on, or regulation off")
     if settings.get("cpu_amp") and settings.get("regulation#enabled") and settings.get("regulation#space") == "image":
         faults.append("`cpu_amp` would compare features of two precisions: switch it off with `regulation#space` image")
     return faults
@@ -372,6 +375,26 @@ def check_classes(datalist: Datalist, loss_name: str, logit_adjustment: float = 
         _LOGGER.warning("no training item is of class %s alone: it is known through groups only", ", ".join(uncounted))
 
 
+def warn_of_missing_outlines(attention: Mapping[str, Any], regulation: Mapping[str, Any], datalist: Datalist) -> None:
+    """Warns where settings ask for outlines and no training picture has one: they do nothing then.
+
+    Args:
+        attention: the configuration's section.
+        regulation: the configuration's section.
+        datalist: after fold and label fraction.
+    """
+    kinds = Counter(item.mask_kind for item in datalist.training)
+    idle = {
+        "attention#guided": attention["enabled"] and attention["guided"],
+        # Pictures that were read and found empty have their share of each batch, too.
+        "attention#outlined_share": attention["outlined_share"] and not kinds["empty"],
+        "regulation#enabled": regulation["enabled"],
+    }
+    told = [f"`{key}`" for key, asked in idle.items() if asked]
+    if told and not kinds["pixel"] + kinds["box"]:
+        _LOGGER.warning("0 of %d training pictures are outlined, so there is no effect of %s", kinds.total(), ", ".join(told))
+
+
 def check_training(settings: Mapping[str, Any], datalist: Datalist, datalist_path: str) -> None:
     """Checks what settings and data must be together: classes that can be learned, a metric, an encoder that fits and saw nothing held out.
 
@@ -382,6 +405,7 @@ def check_training(settings: Mapping[str, Any], datalist: Datalist, datalist_pat
     names = metric_names(datalist.labels.classes)
     if settings["key_metric"] not in names:
         raise UsageError(f"`key_metric` must be one of {', '.join(names)}, got {settings['key_metric']!r}")
+    warn_of_missing_outlines(settings["attention"], settings["regulation"], datalist)
     if settings["pretrained_encoder"]:
         build_training_network(
             {"backbone": settings["backbone"], "normalization": settings["normalization"]}, settings["pretrained_encoder"]

@@ -130,7 +130,7 @@ def test_a_mask_that_is_not_read_may_be_missing(phantom_datalist: Path, tmp_path
 def test_without_attention_all_that_uses_outlines_is_off(phantom_datalist: Path, tmp_path: Path) -> None:
     off = ("--attention#enabled", "False", "--attention#outlined_share", "0.2")
     plain = _trained(tmp_path / "plain", phantom_datalist, *off)
-    asked = _trained(tmp_path / "asked", phantom_datalist, *USED, *off)
+    asked = _trained(tmp_path / "asked", phantom_datalist, "--attention#weight", "1", "--attention#guided", "True", *off)
     assert "attention_head.weight" not in _parameters(plain)
     assert _same(plain, asked)
 

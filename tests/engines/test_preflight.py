@@ -20,6 +20,7 @@ from monai_pneumonia.engines.preflight import (
     check_device,
     check_overrides,
     check_settings,
+    check_training,
     flatten_settings,
     preflight,
     preflight_recognition,
@@ -131,6 +132,14 @@ def test_logit_adjustment_is_for_plain_training(name: str) -> None:
         check_settings({"loss#name": name, "loss#logit_adjustment": 1.0})
 
 
+@pytest.mark.parametrize("space", ["features", "image"])
+def test_regulation_needs_attention(space: str) -> None:
+    check_settings({"regulation#enabled": True, "regulation#space": space, "attention#enabled": True})
+    check_settings({"regulation#enabled": False, "regulation#space": space, "attention#enabled": False})
+    with pytest.raises(UsageError, match="switch `attention#enabled` on, or regulation off"):
+        check_settings({"regulation#enabled": True, "regulation#space": space, "attention#enabled": False})
+
+
 def test_a_pretrained_encoder_must_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pretrained_encoder"):
         check_settings({"pretrained_encoder": str(tmp_path / "none.pt")})
@@ -184,6 +193,30 @@ def test_what_stands_for_no_pneumonia_is_told_where_no_class_is_called_normal(
     items = (replace(datalist.training[0], label="healthy"), replace(datalist.training[1], label="viral"))
     check_classes(replace(datalist, labels=LabelSpace.of(("healthy", "viral")), training=items), "cross_entropy")
     assert "'healthy', the first, is taken to mean no pneumonia" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "told"),
+    [
+        ("unknown", {"guided": True, "outlined_share": 0.2}, "`attention#guided`, `attention#outlined_share`, `regulation#enabled`"),
+        ("empty", {"guided": True, "outlined_share": 0.2}, "`attention#guided`, `regulation#enabled`"),
+        ("unknown", {}, "`regulation#enabled`"),
+        ("unknown", {"enabled": False, "guided": True}, None),
+        ("box", {"guided": True, "outlined_share": 0.2}, None),
+    ],
+)
+def test_keys_that_ask_for_outlines_are_told_where_there_is_none(
+    phantom_datalist: Path, caplog: pytest.LogCaptureFixture, kind: str, asked: dict[str, Any], told: str | None
+) -> None:
+    datalist = load_datalist(phantom_datalist)
+    bare = [replace(item, mask=None, mask_kind="unknown") for item in datalist.training]
+    datalist = datalist.with_sections(training=(replace(bare[0], mask_kind=kind), *bare[1:]))
+    attention = {**SETTINGS["attention"], "outlined_share": 0.0, **asked}
+    settings = {**SETTINGS, "attention": attention, "regulation": {"enabled": attention["enabled"]}}
+    check_training(settings, datalist, str(phantom_datalist))
+    warnings = [record.getMessage() for record in caplog.records if "outlined" in record.getMessage()]
+    expected = f"0 of {len(bare)} training pictures are outlined, so there is no effect of {told}"
+    assert warnings == ([expected] if told else [])
 
 
 def test_a_fold_may_make_the_validation_section(phantom_datalist: Path, tmp_path: Path) -> None:
