@@ -53,7 +53,7 @@ def test_regulation_of_features_is_its_loss_on_the_networks_grid() -> None:
     assert expected > 0
 
 
-def test_regulation_of_features_teaches_the_attention_and_the_features_of_outlined_pictures() -> None:
+def test_regulation_of_features_teaches_the_attention_on_outlined_pictures_alone() -> None:
     network, target = seeded_network(normalization="group"), some_target()
     images = target.images.clone().requires_grad_()
     FeatureRegulation()(network(images), target).backward()
