@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import sys
+from email.message import Message
 from importlib import metadata
+from typing import cast
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -17,11 +19,11 @@ NOT_PINNED = {"monai-pneumonia", "pip", "wheel"}
 
 def pin(distribution: metadata.Distribution) -> str:
     """The constraint for one package, with a marker where its version does not install on every Python that we support."""
-    stated = distribution.metadata
-    name = stated["Name"]
+    header = cast(Message, distribution.metadata)
+    name = header["Name"]
     # What stands after the plus sign is a build (+cpu), which the machine decides.
     line = f"{name}=={Version(distribution.version).public}"
-    needs = SpecifierSet(stated["Requires-Python"] if "Requires-Python" in stated else "")
+    needs = SpecifierSet(header.get("Requires-Python") or "")
     major, lowest = LOWEST_PYTHON
     fits = [minor for minor in range(lowest, sys.version_info.minor + 1) if needs.contains(f"{major}.{minor}.99")]
     return line if lowest in fits else f'{line}; python_version >= "{major}.{min(fits)}"'
