@@ -57,7 +57,7 @@ def ablation(
         code,
     )
     workers = workers or len(os.sched_getaffinity(0))
-    prepared = prepare_study(load_study(study), output.absolute(), bundle.absolute(), choice, workers, keep_weights)
+    prepared = prepare_study(load_study(study), output.absolute(), bundle.absolute(), choice, workers, keep_weights, dry_run)
     if dry_run:
         _list(prepared)
         return
@@ -79,6 +79,7 @@ def _numbers(text: str, option: str, kind: Any) -> list[Any]:
 
 
 def _list(prepared: Prepared) -> None:
+    from monai_pneumonia.ablation.preparing import NOT_DRAWN
     from monai_pneumonia.ablation.queue import JobFolder
 
     states = []
@@ -86,6 +87,8 @@ def _list(prepared: Prepared) -> None:
         states.append("done" if JobFolder(prepared.place.jobs / job.id).is_done() else "to do")
         after = f"  after {job.needs}" if job.needs else ""
         typer.echo(f"{states[-1]:5}  {job.id}{after}")
+    if prepared.data["sha256"] == NOT_DRAWN:
+        typer.echo("the phantoms are not drawn yet: the hashes at the names' ends will be others")
     typer.echo(f"{len(states)} trainings, {states.count('done')} of them done")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_pneumonia import __version__
 from monai_pneumonia.ablation.study import Arm, Study
+from monai_pneumonia.data import phantoms
 from monai_pneumonia.data.datalist import Datalist, load_datalist
 
 TRAINING = "training"
@@ -150,7 +151,17 @@ def hash_code(bundle: Path) -> str:
     sources = [file for name in _RESULT_PACKAGES for file in sorted((package / name).rglob("*.py"))]
     named = [(file.relative_to(package).as_posix(), file) for file in (*sources, *(package / name for name in _RESULT_MODULES))]
     named += [(f"configs/{file.name}", file) for file in sorted((bundle / "configs").iterdir()) if file.suffix in (".yaml", ".json")]
+    return f"{__version__}+{_hash_files(named)}"
+
+
+def hash_phantom_code() -> str:
+    """A hash of the sources that phantoms depend on."""
+    folder = Path(phantoms.__file__).parent
+    return _hash_files([(file.name, file) for file in sorted(folder.glob("*.py"))])
+
+
+def _hash_files(named: Sequence[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, file in named:
         digest.update(name.encode() + b"\0" + file.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:HASH_LENGTH]}"
+    return digest.hexdigest()[:HASH_LENGTH]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_pneumonia.ablation.expressions import evaluated_overrides
-from monai_pneumonia.ablation.plan import TRAINING, Job, config_hash, hash_code, hash_data, plan_jobs
+from monai_pneumonia.ablation.plan import TRAINING, Job, config_hash, hash_code, hash_data, hash_phantom_code, plan_jobs
 from monai_pneumonia.ablation.queue import JobFolder, read_json, write_json
 from monai_pneumonia.ablation.study import Arm, Question, Split, Study, chosen_arms
 from monai_pneumonia.ablation.work import PREDICTIONS_FOLDER, Place, check_bundle, copy_bundle
@@ -17,6 +17,7 @@ from monai_pneumonia.data.phantoms import PhantomSettings, write_phantoms
 from monai_pneumonia.errors import BadInputError, OutputNotWritableError, UsageError
 
 PLAN_FILE = "plan.json"
+NOT_DRAWN = "phantoms that are not drawn yet"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Prepared:
     code: str
 
 
-def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, workers: int = 1, keep_weights: bool = False) -> Prepared:
+def prepare_study(
+    study: Study, output: Path, bundle: Path, choice: Choice, workers: int = 1, keep_weights: bool = False, dry: bool = False
+) -> Prepared:
     """Makes phantoms where the study asks for them, copies the bundle, and plans the jobs.
 
     Args:
@@ -73,6 +76,7 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
         choice: what to run of it.
         workers: processes that draw phantoms.
         keep_weights: whether finished trainings keep their weights.
+        dry: plans alone and writes nothing; where phantoms are not drawn yet, the data's hash is :data:`NOT_DRAWN`.
 
     Raises:
         PneumoniaError: data or bundle cannot be used, the choice does not fit the study, or the folder cannot be written.
@@ -85,18 +89,20 @@ def prepare_study(study: Study, output: Path, bundle: Path, choice: Choice, work
     shares = sorted({share for arm in arms.values() for share in arm.label_fractions})
     if not set(choice.label_fractions) <= set(shares):
         raise UsageError(f"--label-fractions: the arms are trained at {', '.join(f'{share:g}' for share in shares)}; choose among these")
+    datalist, undrawn = _data(study, output, choice)
+    code = choice.code or hash_code(bundle)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        datalist = _data(study, output, choice, workers)
-        code = choice.code or hash_code(bundle)
-        copied = _bundle(bundle, output, code)
+        if not dry:
+            output.mkdir(parents=True, exist_ok=True)
+            if undrawn is not None:
+                write_phantoms(datalist.parent, undrawn, overwrite=True, workers=workers)
+            bundle, undrawn = _bundle(bundle, output, code), None
     except OSError as error:
         raise OutputNotWritableError(f"cannot write the study to {output} ({error.strerror}): give another --output") from error
-    arms = {name: _evaluated(arm, copied) for name, arm in arms.items()}
-    place = Place(output, copied, datalist, _present_splits(study, datalist), keep_weights)
-    sha256 = hash_data(datalist, *(place.datalist_of(split) for split in place.splits if split.datalist is not None))
-    if study.phantoms is not None and choice.datalist is None:
-        sha256 = config_hash({"files": sha256, "settings": dict(study.phantoms)})
+    arms = {name: _evaluated(arm, bundle) for name, arm in arms.items()}
+    splits = study.splits if undrawn is not None else _present_splits(study, datalist)
+    place = Place(output, bundle, datalist, splits, keep_weights)
+    sha256 = NOT_DRAWN if undrawn is not None else _hash_data(study, choice, place)
     planned = replace(study, splits=place.splits)
     jobs = plan_jobs(planned, arms, sha256, code, choice.folds or None, choice.label_fractions or None, choice.epochs)
     return Prepared(study.name, place, tuple(jobs), arms, study.questions, {"datalist": str(datalist), "sha256": sha256}, code)
@@ -109,19 +115,29 @@ def _evaluated(arm: Arm, bundle: Path) -> Arm:
     return replace(arm, overrides=overrides, pretraining=pretraining)
 
 
-def _data(study: Study, output: Path, choice: Choice, workers: int) -> Path:
+def _data(study: Study, output: Path, choice: Choice) -> tuple[Path, PhantomSettings | None]:
+    """The datalist, and of what its phantoms are still to be drawn; None where all is there.
+
+    Phantoms of other code are others, so their folder is named by it as well.
+    """
     if choice.datalist is not None:
-        return choice.datalist.absolute()
+        return choice.datalist.absolute(), None
     if study.phantoms is None:
-        return Path(str(study.datalist))
+        return Path(str(study.datalist)), None
     try:
         settings = PhantomSettings(**study.phantoms)
     except TypeError as error:
         raise BadInputError(f"`data: phantoms` of the study: {str(error).partition('() ')[2] or error}") from error
-    folder = output / f"phantoms-{config_hash(dict(study.phantoms))}"
-    if not (folder / "phantoms.json").is_file():
-        write_phantoms(folder, settings, overwrite=True, workers=workers)
-    return folder / "datalist.json"
+    named = config_hash({"settings": dict(study.phantoms), "code": choice.code or hash_phantom_code()})
+    folder = output / f"phantoms-{named}"
+    return folder / "datalist.json", None if (folder / "phantoms.json").is_file() else settings
+
+
+def _hash_data(study: Study, choice: Choice, place: Place) -> str:
+    sha256 = hash_data(place.datalist, *(place.datalist_of(split) for split in place.splits if split.datalist is not None))
+    if study.phantoms is not None and choice.datalist is None:
+        return config_hash({"files": sha256, "settings": dict(study.phantoms)})
+    return sha256
 
 
 def _bundle(bundle: Path, output: Path, code: str) -> Path:

@@ -73,9 +73,20 @@ def test_what_does_not_fit_is_told(
         CliRunner().invoke(app, arguments(tmp_path, study_values, phantom_datalist, "--dry-run", *options), catch_exceptions=False)
 
 
+def with_phantoms(folder: Path, content: dict[str, Any], **settings: int) -> list[str]:
+    content["data"] = {"phantoms": settings}
+    (folder / "study.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return ["--study", str(folder / "study.yaml"), "--output", str(folder / "out"), "--bundle", str(BUNDLE), "--dry-run"]
+
+
 def test_a_wrong_setting_of_phantoms_is_told(study_values: dict[str, Any], tmp_path: Path) -> None:
-    study_values["data"] = {"phantoms": {"cuont": 3}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study_values, sort_keys=False))
-    options = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--bundle", str(BUNDLE), "--dry-run"]
     with pytest.raises(PneumoniaError, match="cuont"):
-        CliRunner().invoke(app, options, catch_exceptions=False)
+        CliRunner().invoke(app, with_phantoms(tmp_path, study_values, cuont=3), catch_exceptions=False)
+
+
+def test_a_dry_run_draws_no_phantoms_and_says_that_they_are_missing(study_values: dict[str, Any], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, with_phantoms(tmp_path, study_values, count=48, size=64), catch_exceptions=False)
+    assert result.exit_code == 0
+    assert sum(line.startswith("to do") for line in result.stdout.splitlines()) == 2 * (6 + 2)
+    assert "not drawn yet" in result.stdout
+    assert not (tmp_path / "out").exists()
