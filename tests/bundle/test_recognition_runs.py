@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from bundle_runs import Finished, bundle_command, run_here, run_process
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 
 RESAMPLES = "20"
+PREDICTED = ("predictions.csv", "lesions.json", "attention", "lesions", "overlays")
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -55,6 +57,26 @@ def test_evaluation_is_that_of_the_commands(trained_bundle: Path, phantom_datali
     assert metrics["section"] == "testing"
     assert metrics["accounting"]["items"]["ok"] == 6
     assert "Research use only" in (output / "report.html").read_text()
+
+
+def test_an_evaluation_predicts_the_same_whatever_is_outlined(
+    trained_bundle: Path, phantom_datalist: Path, by_command: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(phantom_datalist.parent, tmp_path / "phantoms")) / phantom_datalist.name
+    content = json.loads(other.read_text())
+    for number, item in enumerate(content["testing"]):
+        white = other.with_name(f"white_{number}.png")
+        Image.new("L", Image.open(other.parent / item["image"]).size, 255).save(white)
+        item |= {"mask": None, "mask_kind": "unknown"} if number % 2 else {"mask": white.name, "mask_kind": "pixel"}
+    other.write_text(json.dumps(content))
+    output = tmp_path / "evaluation"
+    options = ("--datalist_path", str(other), "--output_dir", str(output), "--resamples", RESAMPLES)
+    run_here(trained_bundle, bundle_command("configs/evaluate.yaml", *options))
+    predicted = [name for name in _files(by_command) if name.split("/")[0] in PREDICTED]
+    assert len(predicted) == 2 + 3 * len(content["testing"])
+    assert [name for name in sorted(predicted) if (output / name).read_bytes() != (by_command / name).read_bytes()] == []
+    # The outlines count where the predictions are measured.
+    assert (output / "metrics.json").read_bytes() != (by_command / "metrics.json").read_bytes()
 
 
 def test_inference_is_that_of_the_command(trained_bundle: Path, phantom_datalist: Path, by_command: Path, tmp_path: Path) -> None:

@@ -1,44 +1,57 @@
-"""Recognition knows no outline: its rows and maps are the same with masks, with broken ones, and without."""
+"""Recognition knows no outline: `predict` leaves the same files with true masks, with others, with broken ones, and without."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pytest
 from PIL import Image
 
-from monai_pneumonia.data.datalist import load_datalist
-from monai_pneumonia.inference import LesionRecognizer, PredictionWriter
+from monai_pneumonia.cli import main
+
+FORMS = ("drawn", "other", "boxed", "broken", "none")
 
 
-def _predicted(recognizer: LesionRecognizer, file: Path, output: Path) -> dict[str, bytes]:
-    """Every file that a prediction of the testing section leaves, but for the log of the run."""
-    datalist = load_datalist(file)
-    with PredictionWriter(output, recognizer) as writer:
-        for item in datalist.testing:
-            path = datalist.existing(item, item.image)
-            writer.add(item.id, path, recognizer(path), item.image)
+def _outlined_otherwise(item: dict[str, Any], form: str) -> dict[str, Any]:
+    """A datalist's item, its picture as it is and its outline in another form."""
+    bare = {**item, "mask": None, "boxes": []}
+    return {
+        "drawn": item,
+        "other": {**bare, "mask": f"white_{item['id']}.png", "mask_kind": "pixel"},
+        "boxed": {**bare, "boxes": [[1, 2, 30, 20]], "mask_kind": "box"},
+        "broken": {**bare, "mask": "broken.png", "mask_kind": "pixel"},
+        "none": {**bare, "mask_kind": "unknown"},
+    }[form]
+
+
+def _predicted(datalist: Path, bundle: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Every file that `monai-pneumonia predict` leaves of the testing section."""
+    paths = ("--bundle", str(bundle), "--input", str(datalist), "--output", str(output))
+    monkeypatch.setattr(sys, "argv", ["monai-pneumonia", "predict", *paths, "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     return {str(made.relative_to(output)): made.read_bytes() for made in sorted(output.rglob("*")) if made.is_file()}
 
 
-def test_rows_and_maps_are_bit_identical_with_and_without_masks(
-    recognizer: LesionRecognizer, picture_files: list[Path], tmp_path: Path
+def test_predictions_are_bit_identical_whatever_is_outlined(
+    tiny_bundle: Path, phantom_datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mask = Image.fromarray(np.full((40, 40), 255, dtype=np.uint8))
-    for picture in picture_files[:3]:
-        mask.resize(Image.open(picture).size).save(tmp_path / f"mask_{picture.name}")
-    (tmp_path / "broken.png").write_text("no picture")
-    made = []
-    for name in ("drawn", "broken", "none"):
-        items = []
-        for picture in picture_files[:3]:
-            drawn = {"drawn": f"mask_{picture.name}", "broken": "broken.png"}.get(name)
-            kind = "unknown" if drawn is None else "pixel"
-            items.append({"id": picture.stem, "image": str(picture), "mask": drawn, "mask_kind": kind})
-        file = tmp_path / f"{name}.json"
-        content = {"classes": ["normal", "bacterial", "viral", "covid19"], "training": [], "validation": [], "testing": items}
-        file.write_text(json.dumps(content))
-        made.append(_predicted(recognizer, file, tmp_path / f"out_{name}"))
-    assert {"predictions.csv", f"attention/{picture_files[0].stem}.npy"} <= made[0].keys()
-    assert made[0] == made[1] == made[2]
+    folder = Path(shutil.copytree(phantom_datalist.parent, tmp_path / "phantoms"))
+    (folder / "broken.png").write_text("no picture")
+    content = json.loads(phantom_datalist.read_text())
+    testing = content["testing"]
+    assert any(item["mask_kind"] == "pixel" for item in testing)
+    for item in testing:
+        Image.new("L", Image.open(folder / item["image"]).size, 255).save(folder / f"white_{item['id']}.png")
+    made = {}
+    for form in FORMS:
+        listed = {**content, "testing": [_outlined_otherwise(item, form) for item in testing]}
+        (folder / f"{form}.json").write_text(json.dumps(listed))
+        made[form] = _predicted(folder / f"{form}.json", tiny_bundle, tmp_path / form, monkeypatch)
+    assert {"predictions.csv", f"attention/{testing[0]['id']}.npy", f"lesions/{testing[0]['id']}.png"} <= made["drawn"].keys()
+    assert [form for form in FORMS if made[form] != made["drawn"]] == []
