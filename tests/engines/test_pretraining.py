@@ -21,7 +21,7 @@ from monai_pneumonia.engines.pretraining import (
     queue_slots,
 )
 from monai_pneumonia.engines.training import build_training_network
-from monai_pneumonia.errors import UsageError
+from monai_pneumonia.errors import BadInputError, UsageError
 from monai_pneumonia.inference.weights import file_sha256
 from monai_pneumonia.networks import MoCoNet, SimCLRNet
 
@@ -51,6 +51,13 @@ def test_records_name_training_pictures_and_number_their_patients(phantom_datali
     # The cache is named by these, and shared with trainings without outlines; no label comes along.
     for record, labelled in zip(records, section_records(datalist, "training", outlines=False), strict=True):
         assert {**record, "target": labelled["target"]} == {**labelled, "patient": record["patient"]}
+
+
+@pytest.mark.parametrize("section", ["validation", "testing"])
+def test_there_are_no_records_of_a_section_that_overlaps(phantom_datalist: Path, section: str) -> None:
+    datalist = load_datalist(phantom_datalist)
+    with pytest.raises(BadInputError, match="pre-training must not see those"):
+        pretraining_records(datalist.with_sections(**{section: datalist.training[:1]}))
 
 
 def test_the_log_tells_what_is_read(phantom_datalist: Path, caplog: pytest.LogCaptureFixture) -> None:
