@@ -80,8 +80,12 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
 
 
 def _load(bundle: Path, device: str | None) -> LesionRecognizer:
+    import torch
+
     from monai_pneumonia.inference import LesionRecognizer
 
+    # The last digits of a sum depend on the number of threads that share it; results must not depend on the machine's cores.
+    torch.set_num_threads(1)
     return LesionRecognizer.from_bundle(bundle, device)
 
 

@@ -24,8 +24,6 @@ from monai_pneumonia.errors import ExitCode
 InContainer = Callable[..., Ran]
 LARGEST_BYTES = 1.0e9
 TOLERANCE = 1e-5
-# As run_in_process: the order of a sum, and with it a rounding at a threshold, depends on the number of threads.
-ONE_THREAD = ("--env", "OMP_NUM_THREADS=1")
 PYTHON = "/opt/venv/bin/python"
 MODEL = "/opt/holoscan/models/pneumonia_lesion_classification"
 
@@ -105,7 +103,7 @@ def test_the_same_numbers_and_files_as_without_a_container(
     served = 0
     for folder in pictures:
         inside, outside = shared_folder(f"output-{folder.name}"), tmp_path / folder.name
-        ran = in_container(source=folder, output=inside, options=ONE_THREAD)
+        ran = in_container(source=folder, output=inside)
         expected = run_in_process(folder, outside)
         assert (ran.code, expected.code) == (ExitCode.OK, ExitCode.OK), ran.errors + expected.errors
         assert {"sr", "sc"} <= kinds_of_equal_results(inside, outside)
@@ -117,7 +115,7 @@ def test_the_same_lesion_regions_with_a_bundle_mounted_in_the_models_place(
     in_container: InContainer, pictures: list[Path], shared_folder: Callable[[str], Path], sensitive_bundle: Path, tmp_path: Path
 ) -> None:
     inside, outside = shared_folder("output"), tmp_path / "output"
-    ran = in_container(source=pictures[0], output=inside, options=(*ONE_THREAD, "-v", f"{sensitive_bundle}:{MODEL}:ro"))
+    ran = in_container(source=pictures[0], output=inside, options=("-v", f"{sensitive_bundle}:{MODEL}:ro"))
     expected = run_in_process(pictures[0], outside, sensitive_bundle)
     assert (ran.code, expected.code) == (ExitCode.OK, ExitCode.OK), ran.errors + expected.errors
     kinds = kinds_of_equal_results(inside, outside)

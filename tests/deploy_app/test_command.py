@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving_runs import ROOT, CommandRun, command_line, report_of, run_command
+from serving_runs import ROOT, CommandRun, command_line, report_of, run_command, tree
 from typer.testing import CliRunner
 
 from deploy_app.command import app
 from deploy_app.request import Request, check_request, find_bundle
-from monai_pneumonia.errors import BadInputError, ModelFaultError, UsageError
+from monai_pneumonia.errors import BadInputError, ExitCode, ModelFaultError, UsageError
 
 # Everything is imported before: the interpreter's folders need not be that user's to read.
 AS_USER_1000 = "import os, encodings.idna, deploy_app.command, deploy_app.run; os.setgid(1000); os.setuid(1000)"
@@ -233,3 +233,15 @@ def test_a_signal_ends_the_run_cleanly(study: Study, holoscan: None, tmp_path: P
     assert 1 <= len(names) < 40
     assert all(name.startswith("1.2.3.") for name in names)
     assert all((tmp_path / "output" / name / "report.json").is_file() for name in names)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(holoscan: None, study: Study, tmp_path: Path) -> None:
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 4096, (640, 512))
+        study("1", str(number), values=np.kron(noise[::8, ::8], np.ones((8, 8))).astype(np.uint16) + (noise // 8).astype(np.uint16))
+    trees = []
+    for threads in ("1", "2"):
+        ran = run_command(command_line(tmp_path / "input", tmp_path / threads, ROOT / "bundle"), OMP_NUM_THREADS=threads)
+        assert ran.code == ExitCode.OK, ran.errors
+        trees.append(tree(tmp_path / threads))
+    assert trees[0] == trees[1]
