@@ -203,14 +203,18 @@ def test_files_and_folders_of_another_user(application: ApplicationServer, tiny_
     _give_away(write_chest(tmp_path / "input" / "secret.dcm", 2), 0o600)
     write_chest(tmp_path / "input" / "closed" / "inside.dcm", 3)
     _give_away(tmp_path / "input" / "closed", 0o700)
+    # Its files may be listed, but not looked at.
+    write_chest(tmp_path / "input" / "listed" / "inside.dcm", 4)
+    _give_away(tmp_path / "input" / "listed", 0o744)
     (tmp_path / "out").mkdir()
     _give_away(tmp_path / "out", 0o755)
     run(7)
     (tmp_path / "out").chmod(0o777)
     run(5)
-    names = check_report(tmp_path / "out", 3)
+    names = check_report(tmp_path / "out", 4)
     assert {name: item.get("reason", item["status"]) for name, item in names.items()} == {
         "readable.dcm": "served",
+        "listed/inside.dcm": "not_readable",
         "secret.dcm": "not_readable",
         "closed/": "not_readable",
     }

@@ -260,6 +260,23 @@ def test_what_may_not_be_read_is_rejected(study: Study, source: Path) -> None:
     assert left_out(scan_input(source)) == {"1-1.dcm": ("rejected", "not_readable"), "closed/": ("rejected", "not_readable")}
 
 
+def test_a_path_longer_than_the_system_takes_ends_no_scan(study: Study, source: Path) -> None:
+    study("1", "1", name="1.dcm")
+    place = os.open(source, os.O_RDONLY)
+    name = "n" * 250
+    for _ in range((4095 - len(str(source))) // len(f"/{name}")):
+        os.mkdir(name, dir_fd=place)
+        below = os.open(name, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=place))
+    os.close(place)
+    scan = scan_input(source)
+    assert images(scan) == {"1.2.3.1": ["1.dcm"]}
+    assert [(record.status.value, record.reason) for record in scan.left_out] == [("rejected", "not_readable")]
+    assert "File name too long" in scan.left_out[0].sentence
+
+
 def test_names_that_are_no_text(source: Path) -> None:
     (source / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"x")
     only(scan_input(source)).name.encode("utf-8")
