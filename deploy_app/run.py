@@ -56,8 +56,7 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
     with OutputFolder(request.output) as output:
         log("started")
         scan = scan_input(request.source, request.output, partial(check_stop, stop))
-        images = sum(map(len, scan.studies.values()))
-        log("input_scanned", files=images + len(scan.left_out), images=images, studies=len(scan.studies), milliseconds=watch.lap())
+        log("input_scanned", files=scan.images + len(scan.left_out), images=scan.images, studies=len(scan.studies), milliseconds=watch.lap())
         for record in scan.left_out:
             log(
                 f"file_{record.status.value}",

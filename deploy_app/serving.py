@@ -38,12 +38,14 @@ class ImageTask:
     """One image on its way through the operators.
 
     Attributes:
-        image: the file.
+        image: the file; one of its stand-ins, once it was rejected and they are tried.
         last: whether it is its study's last one.
         rejection: why it is not analysed, once an operator has found that; the others pass it on.
         radiograph: its pixels, once read.
         report: what the recogniser says, once it has.
         milliseconds: what the steps took.
+        stand_ins: files that may still be tried instead.
+        failed: the files that were rejected and had a stand-in, with reason and sentence.
     """
 
     image: ImageFile
@@ -52,11 +54,22 @@ class ImageTask:
     radiograph: Radiograph | None = None
     report: LesionReport | None = None
     milliseconds: dict[str, Any] = field(default_factory=dict)
+    stand_ins: list[ImageFile] = field(init=False)
+    failed: list[tuple[ImageFile, tuple[str, str]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stand_ins = list(self.image.stand_ins)
 
     def reject(self, reason: str, sentence: str) -> None:
         """Takes the image out; its pixels go at once."""
         self.rejection = (reason, sentence)
         self.drop_pixels()
+
+    def try_next(self) -> None:
+        """Puts the next stand-in in the place of the file that was rejected."""
+        assert self.rejection is not None
+        self.failed.append((self.image, self.rejection))
+        self.image, self.rejection, self.milliseconds = self.stand_ins.pop(0), None, {}
 
     def drop_pixels(self) -> None:
         """Lets go of all that is large."""
@@ -121,24 +134,47 @@ class ServingRun:
                 task.report = self.recognizer(task.radiograph)
 
     def write(self, task: ImageTask) -> None:
-        """Writes the results of an image, and with the last one of a study puts the study in its place."""
-        if task.report is not None:
-            with self._rejecting(task, "writing"):
-                self._write_results(task)
-        task.drop_pixels()
+        """Writes the results of an image, and with the last one of a study puts the study in its place.
+
+        Where the file was rejected, its stand-ins take all steps, one by one, until one of them is served.
+        """
+        self._finish(task)
+        while self.fault is None and task.rejection is not None and task.stand_ins:
+            task.try_next()
+            self.check(task)
+            self.recognize(task)
+            self._finish(task)
         if self.fault is not None:
             return
-        if task.rejection is not None:
-            reason, sentence = task.rejection
-            if self.output.has_results(task.image.study_uid, task.image.source_uid):
-                sentence += "; results that an earlier run made of it stay"
-            self.account.add(task.image.record(Status.REJECTED, reason, sentence))
-        self._log(task)
+        self._account_for(task)
         if task.last:
             try:
                 self._publish(task.image.study_uid)
             except BaseException as error:
                 self.fault = error
+
+    def _finish(self, task: ImageTask) -> None:
+        """Writes what there is to write of a file, and lets go of it."""
+        if task.report is not None:
+            with self._rejecting(task, "writing"):
+                self._write_results(task)
+        task.drop_pixels()
+        if self.fault is None:
+            self._log(task)
+
+    def _account_for(self, task: ImageTask) -> None:
+        """Notes what became of the files of an image, but for the one that was served."""
+        stay = ""
+        if task.rejection is not None:
+            task.failed.append((task.image, task.rejection))
+            if self.output.has_results(task.image.study_uid, task.image.source_uid):
+                stay = "; results that an earlier run made of it stay"
+        for image, (reason, sentence) in task.failed:
+            self.account.add(image.record(Status.REJECTED, reason, sentence + stay))
+        for image in task.stand_ins:
+            record = image.yields_to(task.image, ", which was served")
+            self.account.add(record)
+            log("file_rejected", "warning", number=record.number, reason=record.reason)
 
     def _write_results(self, task: ImageTask) -> None:
         # Imported here, when highdicom is needed for the first time: refusals need none.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from monai_pneumonia.dicom.gate import GATE_TAGS, RefusalReason, read_file_tags,
 from monai_pneumonia.dicom.identifiers import is_uid
 from monai_pneumonia.dicom.source import stated_uid
 from monai_pneumonia.errors import PneumoniaError, UnreadableImageError
+from monai_pneumonia.inference.weights import file_sha256
 from monai_pneumonia.radiograph.dicom_tags import code, quoted_uid, unchecked_values
 
 Verdict: TypeAlias = tuple[Status, Reason, str]
@@ -53,6 +54,7 @@ class ImageFile:
         name: its path, relative to the input.
         study_uid: Study Instance UID.
         source_uid: SOP Instance UID.
+        stand_ins: further files of its study and UID with other content: should it be rejected, the next of them is tried.
     """
 
     number: int
@@ -60,10 +62,24 @@ class ImageFile:
     name: str
     study_uid: str
     source_uid: str
+    stand_ins: tuple[ImageFile, ...] = ()
 
     def record(self, status: Status, reason: str = "", sentence: str = "", entry: Mapping[str, Any] | None = None) -> FileRecord:
         """What became of it."""
         return FileRecord(self.number, self.name, status, reason, sentence, self.study_uid, self.source_uid, entry or {})
+
+    def yields_to(self, other: ImageFile, fate: str = "") -> FileRecord:
+        """Its rejection, for another file has its UID.
+
+        Args:
+            other: the file.
+            fate: what became of that, as the end of a clause.
+        """
+        sentence = (
+            f"it has the SOPInstanceUID of another file with different content (file {other.number} of this account){fate}: "
+            "results can refer to only one image of a UID; remove the wrong file, or export both anew"
+        )
+        return self.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence)
 
 
 @dataclass(frozen=True)
@@ -71,12 +87,17 @@ class InputScan:
     """What an input holds.
 
     Attributes:
-        studies: Study Instance UID to its images; studies in the order of their first file.
+        studies: Study Instance UID to its images, one a SOP Instance UID; studies in the order of their first file.
         left_out: the records of all other files.
     """
 
     studies: dict[str, tuple[ImageFile, ...]]
     left_out: tuple[FileRecord, ...]
+
+    @property
+    def images(self) -> int:
+        """The number of files that may be analysed, stand-ins among them."""
+        return sum(1 + len(image.stand_ins) for images in self.studies.values() for image in images)
 
 
 @dataclass(frozen=True)
@@ -226,27 +247,31 @@ def _is_directory(path: Path) -> bool:
 
 
 def _without_doubles(images: Sequence[ImageFile], before_each: Callable[[], None]) -> tuple[list[ImageFile], list[FileRecord]]:
-    """The first file of each SOP Instance UID, as an archive keeps it; an identical one is skipped, one with other content rejected."""
-    first_of: dict[str, ImageFile] = {}
+    """The first file of each SOP Instance UID, as an archive keeps it, with its stand-ins.
+
+    An identical file is skipped; one with other content stands in, or is rejected where it claims another study.
+    """
+    count = Counter(image.source_uid for image in images)
+    files_of: dict[str, dict[str, ImageFile]] = {}
     records: list[FileRecord] = []
     for image in images:
         before_each()
-        first = first_of.setdefault(image.source_uid, image)
-        if first is image:
-            continue
-        if _identical(first.path, image.path):
+        files = files_of.setdefault(image.source_uid, {})
+        content = _content(image) if count[image.source_uid] > 1 else ""
+        first = next(iter(files.values()), image)
+        if content in files:
             records.append(image.record(Status.SKIPPED, Reason.DUPLICATE.value, "the same file is in the input already"))
+        elif first.study_uid != image.study_uid:
+            records.append(image.yields_to(first))
         else:
-            sentence = (
-                f"it has the SOPInstanceUID of another file with different content (file {first.number} of this account), which was taken: "
-                "results can refer to only one image of a UID; remove the wrong file, or export both anew"
-            )
-            records.append(image.record(Status.REJECTED, Reason.AMBIGUOUS_IDENTIFIER.value, sentence))
-    return list(first_of.values()), records
+            files[content] = image
+    together = [tuple(files.values()) for files in files_of.values()]
+    return [replace(files[0], stand_ins=files[1:]) for files in together], records
 
 
-def _identical(first: Path, second: Path) -> bool:
+def _content(image: ImageFile) -> str:
+    """What tells files of different content apart."""
     try:
-        return filecmp.cmp(first, second, shallow=False)
-    except OSError:
-        return False
+        return file_sha256(image.path)
+    except OSError:  # it went away meanwhile: reading it once more says so
+        return image.name

@@ -322,6 +322,41 @@ def test_a_study_without_a_good_image_leaves_no_folder(study: Study, serving: Ca
     assert not (output / UID).exists()
 
 
+def cut(file: Path) -> Path:
+    """Leaves out the end of a file's pixels."""
+    file.write_bytes(file.read_bytes()[:-100])
+    return file
+
+
+def test_a_cut_copy_that_comes_first_gives_way_to_the_whole_file(study: Study, serving: Callable[..., Any], output: Path) -> None:
+    cut(study("1", "1", name="a.dcm"))
+    study("1", "1", name="b.dcm")
+    study("1", "1", name="c.dcm", PatientSex="M")
+    study("1", "2", name="d.dcm")
+    run = serve_all(serving())
+    records = run.account.records
+    assert [(record.status.value, record.reason) for record in records] == [
+        ("rejected", "damaged"),
+        ("served", ""),
+        ("rejected", "ambiguous_identifier"),
+        ("served", ""),
+    ]
+    assert "(file 2 of this account), which was served" in records[2].sentence
+    assert "c.dcm" not in records[2].sentence + records[0].sentence, "a rejection is printed, and names of files may hold those of patients"
+    assert [image["file"] for image in report_of(output / UID)["images"]] == ["b.dcm", "d.dcm"]
+    run.output.__exit__(None, None, None)
+    # Once more: what the first run made of the whole file is replaced, so nothing earlier stays.
+    assert "earlier" not in str([record.sentence for record in serve_all(serving()).account.records])
+
+
+def test_where_no_file_of_an_identifier_can_be_served_each_has_its_own_reason(study: Study, serving: Callable[..., Any]) -> None:
+    cut(study("1", "1", name="a.dcm"))
+    study("1", "1", name="b.dcm", ViewPosition="LL")
+    run = serve_all(serving())
+    assert [record.reason for record in run.account.records] == ["damaged", "view"]
+    assert run.account.exit_code == 4
+
+
 @pytest.mark.parametrize("tags", [{"StudyInstanceUID": "1.2.3.9"}, {"SOPInstanceUID": "1.2.3.1.9"}], ids=["study", "image"])
 @pytest.mark.parametrize("step", ["check", "recognize", "write"])
 def test_a_file_that_becomes_another_image_during_the_run_is_rejected(
