@@ -46,7 +46,7 @@ class OutputFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(os.path.abspath(folder))
-        self._unfinished = self.folder / f"{UNFINISHED_PREFIX}{secrets.token_hex(4)}"
+        self._unfinished = self.folder / _unfinished_name()
         self._resources = ExitStack()
 
     def __enter__(self) -> OutputFolder:
@@ -135,7 +135,7 @@ class OutputFolder:
                 raise
             _sync(self.folder)
             if replaces:
-                _remove(aside)
+                _discard(aside)
 
     def write_report(self, report: Mapping[str, Any]) -> Path:
         """Writes the run's report, whole or not at all.
@@ -167,10 +167,23 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _lock_file(folder: Path, held: ExitStack) -> None:
-    """Locks the hidden file, and removes it at the end."""
+    """Locks the hidden file, and removes it at the end.
+
+    Raises:
+        OutputNotWritableError: another run holds it, or something of that name is in the way.
+    """
     file = folder / LOCK_FILE
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        except OSError as error:
+            if not os.path.lexists(file):
+                raise
+            raise OutputNotWritableError(
+                f"the lock file {file} cannot be opened ({error.strerror}): remove it, unless another run is writing to its folder"
+            ) from error
+        with suppress(OSError):  # whoever made it: should this run be killed, another user's must be able to lock it
+            os.fchmod(descriptor, 0o666)
         with ExitStack() as opened:
             opened.callback(os.close, descriptor)
             if not _lock(folder, fcntl.lockf, descriptor):
@@ -206,16 +219,44 @@ def _lock(folder: Path, lock: Callable[[int, int], object], descriptor: int) -> 
 
 
 def _heal(folder: Path) -> None:
-    """Removes what a killed run left unfinished, and puts back a study that it had set aside without replacing it."""
+    """Removes what a killed run left unfinished, and puts back a study that it had set aside without replacing it.
+
+    Raises:
+        OutputNotWritableError: a study cannot be put back.
+    """
     for item in list(folder.iterdir()):
+        place = folder / item.name.removeprefix(REPLACED_PREFIX)
         if _UNFINISHED.fullmatch(item.name):
-            _remove(item)
-        elif item.name.startswith(REPLACED_PREFIX) and is_uid(item.name.removeprefix(REPLACED_PREFIX)):
-            place = folder / item.name.removeprefix(REPLACED_PREFIX)
+            _discard(item)
+        elif item.name.startswith(REPLACED_PREFIX) and is_uid(place.name):
             if os.path.lexists(place):
-                _remove(item)
+                _discard(item)
             else:
-                item.replace(place)
+                _put_back(item, place)
+
+
+def _put_back(item: Path, place: Path) -> None:
+    try:
+        item.replace(place)
+    except OSError as error:
+        raise OutputNotWritableError(
+            f"{item}, a study that a killed run set aside, cannot be put back ({error.strerror}): rename it to {place.name}"
+        ) from error
+
+
+def _unfinished_name() -> str:
+    return f"{UNFINISHED_PREFIX}{secrets.token_hex(4)}"
+
+
+def _discard(item: Path) -> None:
+    """Removes what nobody needs any more.
+
+    What cannot be removed, such as the files of another user, stays under a name in nobody's way; the next run tries again.
+    """
+    try:
+        _remove(item if _UNFINISHED.fullmatch(item.name) else item.replace(item.with_name(_unfinished_name())))
+    except OSError as error:
+        log("leftover_not_removed", "warning", reason=error.strerror)
 
 
 def _remove(item: Path) -> None:

@@ -5,9 +5,14 @@ import fcntl
 import io
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +141,8 @@ class Killed(BaseException):
     """As if the process had ended here: nothing may catch it."""
 
 
-RENAMES_OF_A_REPLACEMENT = 2
+# Aside, in place, out of the way.
+RENAMES_OF_A_REPLACEMENT = 3
 
 
 @pytest.mark.parametrize("survived", range(RENAMES_OF_A_REPLACEMENT + 1))
@@ -167,8 +173,8 @@ def test_killed_between_any_two_renames_old_or_new_is_whole_after_the_next_start
     with OutputFolder(output):
         assert [name for name in hidden(output) if name.startswith(REPLACED_PREFIX)] == []
     assert not hidden(output)
-    assert tree(output / UID)[f"sr-{hashed('1.1')}.dcm"] == (b"new" if survived == RENAMES_OF_A_REPLACEMENT else b"old")
-    assert survived == RENAMES_OF_A_REPLACEMENT or tree(output / UID) == old
+    assert tree(output / UID)[f"sr-{hashed('1.1')}.dcm"] == (b"new" if survived > 1 else b"old")
+    assert survived > 1 or tree(output / UID) == old
 
 
 def test_a_rename_that_fails_puts_the_earlier_study_back(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +204,79 @@ def test_only_our_own_leftovers_are_removed(output: Path) -> None:
         pass
     assert hidden(output) == sorted(theirs)
     assert (output / "1.2.3").is_dir()  # set aside and never replaced: put back
+
+
+@contextmanager
+def as_user(number: int) -> Iterator[None]:
+    """Takes root's rights away."""
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared_output() -> Iterator[Path]:
+    """An output folder that every user may write."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    public = Path(tempfile.mkdtemp(dir="/tmp"))
+    public.chmod(0o777)
+    yield public
+    shutil.rmtree(public)
+
+
+def test_users_who_share_a_folder_replace_each_other_s_studies(shared_output: Path) -> None:
+    stream = io.StringIO()
+    start_logging(stream)
+    for run, user in enumerate((1000, 4321, 4321, 1000)):
+        with as_user(user):
+            publish(shared_output, UID, f"run {run}", ("1.1",))
+        assert report_of(shared_output / UID)["images"][0]["content"] == f"run {run}"
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    # The second user can remove nothing of the first, who in the end can.
+    assert {(event["event"], event["level"]) for event in events} == {("leftover_not_removed", "warning")}
+    assert len(hidden(shared_output)) == 1
+
+
+def test_what_a_killed_run_of_another_user_left_is_in_nobody_s_way(shared_output: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os.seteuid(1000)
+        publish(shared_output, UID, "old", ("1.1",))
+        with OutputFolder(shared_output) as folder:
+            (folder.study_folder("1.2.3.2") / "sr-0.dcm").write_text("half")
+            shutil.copytree(shared_output / UID, shared_output / f"{REPLACED_PREFIX}{UID}")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [re.sub("[0-9a-f]{8}$", "", name) for name in hidden(shared_output)] == [LOCK_FILE, f"{REPLACED_PREFIX}{UID}", ".unfinished-run-"]
+    with as_user(4321):
+        publish(shared_output, UID, "new", ("1.1",))
+    assert report_of(shared_output / UID)["images"][0]["content"] == "new"
+
+
+def test_a_study_that_cannot_be_put_back_is_named(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (output / f"{REPLACED_PREFIX}{UID}").mkdir(parents=True)
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputNotWritableError, match=rf"{REPLACED_PREFIX}{UID}, .* \(Operation not permitted\): rename it to {UID}"):
+        OutputFolder(output).__enter__()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_lock_file_that_is_none_is_named(output: Path, kind: str) -> None:
+    output.mkdir()
+    if kind == "folder":
+        (output / LOCK_FILE).mkdir()
+    else:
+        (output / LOCK_FILE).symlink_to("elsewhere")
+    with pytest.raises(OutputNotWritableError, match=rf"the lock file .*{LOCK_FILE} cannot be opened \(.*\): remove it"):
+        OutputFolder(output).__enter__()
+    assert hidden(output) == [LOCK_FILE]
 
 
 def test_a_second_run_into_the_same_folder_is_refused(output: Path) -> None:
