@@ -6,6 +6,7 @@ Run as a script, this file is that process; so it imports nothing of the package
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -31,11 +32,19 @@ def decode_by_gdcm(stream: bytes, image: Mapping[str, object]) -> bytes:
         MemoryError: the system killed its process, for it took more memory than there is.
     """
     # Without the folder of this file, where modules lie that are called as some of the standard library's.
-    order = json.dumps({**image, "path": [str(Path(place).absolute()) for place in sys.path if place]})
+    path = [str(Path(place).absolute()) for place in sys.path if place]
+    order = json.dumps({**image, "path": path, "seconds": math.ceil(_LONGEST_SECONDS)})
     command = [sys.executable, "-I", __file__, order]
     try:
         run = subprocess.run(
-            command, input=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_LONGEST_SECONDS, check=False
+            command,
+            input=stream,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_LONGEST_SECONDS,
+            check=False,
+            # Ctrl-C reaches all processes of a session's foreground: the caller alone decides whether it ends.
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"GDCM did not end within {_LONGEST_SECONDS} s") from None
@@ -69,6 +78,8 @@ def _decode(stream: bytes, order: Mapping[str, object]) -> bytes:
 
 def _main() -> None:
     order = json.loads(sys.argv[1])
+    # Should the caller be killed, nobody else ends this process.
+    signal.alarm(order["seconds"])
     sys.path.extend(place for place in order["path"] if place not in sys.path)
     # GDCM prints what it thinks of a stream.
     answer = os.dup(1)

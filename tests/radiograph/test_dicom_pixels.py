@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -88,6 +92,21 @@ def test_gdcm_that_the_system_kills_lacked_memory(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(gdcm_process, "__file__", str(killed))
     with pytest.raises(MemoryError):
         _decoded(path)
+
+
+def test_gdcm_hears_no_signal_that_is_meant_for_its_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path / "a.dcm", marker(), "jpeg_lossless")
+    session = tmp_path / "session.py"
+    session.write_text("import os\nprint(os.getpgid(0), os.getpid(), end='')\n")
+    monkeypatch.setattr(gdcm_process, "__file__", str(session))
+    group, process = gdcm_process.decode_by_gdcm(path.read_bytes(), {}).split()
+    assert group == process
+
+
+def test_gdcm_whose_caller_was_killed_ends_by_itself() -> None:
+    order = json.dumps({"seconds": 1, "path": []})
+    with subprocess.Popen([sys.executable, "-I", gdcm_process.__file__, order], stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == -signal.SIGALRM
 
 
 def test_a_high_bit_that_does_not_fit_is_no_crash_of_the_12_bit_decoder(tmp_path: Path) -> None:
