@@ -250,7 +250,11 @@ def test_what_a_killed_run_of_another_user_left_is_in_nobody_s_way(shared_output
             shutil.copytree(shared_output / UID, shared_output / f"{REPLACED_PREFIX}{UID}")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    assert [re.sub("[0-9a-f]{8}$", "", name) for name in hidden(shared_output)] == [LOCK_FILE, f"{REPLACED_PREFIX}{UID}", ".unfinished-run-"]
+    assert [re.sub("[0-9a-f]{8}$", "", name) for name in hidden(shared_output)] == [
+        LOCK_FILE,
+        f"{REPLACED_PREFIX}{UID}",
+        ".unfinished-run-",
+    ]
     with as_user(4321):
         publish(shared_output, UID, "new", ("1.1",))
     assert report_of(shared_output / UID)["images"][0]["content"] == "new"
@@ -517,6 +521,35 @@ def test_a_full_disk_ends_the_run_and_leaves_complete_studies(
     assert "No space left" in str(run.fault)
     assert len(list(run.tasks())) == 0
     assert {item.name for item in output.iterdir() if not item.name.startswith(".")} == {"1.2.3.1"}
+
+
+def test_results_are_on_the_disk_before_their_study_appears(
+    study: Study, serving: Callable[..., Any], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study("1", "1")
+    run = serving()
+    fsync, replace = os.fsync, Path.replace
+    synced: list[Path] = []
+    before: list[Path] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def appear(self: Path, target: Path) -> Path:
+        if target == output / UID:
+            before.extend(synced)
+            synced.clear()
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "replace", appear)
+    serve_all(run)
+    assert {place.name for place in before} == {UID, *(file.name for file in (output / UID).iterdir())}
+    assert len(list((output / UID).iterdir())) == 4
+    # The names of the files, after them; then the name of the study.
+    assert before[-1].name == UID
+    assert synced == [output]
 
 
 def test_reports_are_plain_json(study: Study, serving: Callable[..., Any], output: Path) -> None:
