@@ -101,8 +101,6 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         received.append(number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop_after_this_image)
     try:
         request = Request(source, output, model, device)
         check_request(request)
@@ -110,6 +108,8 @@ def _run(source: Path, output: Path, model: Path, device: str | None, streams: S
         # Imported here, so that --help and what is wrong so far are quick.
         from deploy_app.run import StoppedError, serve
 
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop_after_this_image)
         try:
             outcome = serve(request, stop)
         except StoppedError as error:

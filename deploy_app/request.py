@@ -47,7 +47,8 @@ def check_request(request: Request) -> Path:
                 pass
     except OSError as error:
         raise BadInputError(f"the input {request.source} cannot be read ({error.strerror}): grant permission to read it") from error
-    if request.source.resolve() == request.output.resolve():
+    # Not Path.resolve, which raises over a link to itself.
+    if os.path.realpath(request.source) == os.path.realpath(request.output):
         raise UsageError(f"{request.source} is both the input and the output folder: give the results a folder of their own")
     return find_bundle(request.model)
 

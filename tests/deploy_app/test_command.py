@@ -147,6 +147,36 @@ def test_folders_that_the_user_may_not_read(tmp_path: Path, tiny_model: Path, na
     assert "Permission denied" in run.lines_for_people[0]
 
 
+def test_an_output_that_is_a_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "input").mkdir()
+    (tmp_path / "output").symlink_to("output")
+    run = wrong(tmp_path, source=tmp_path / "input")
+    assert run.code == 7
+    (line,) = run.lines_for_people
+    assert f"cannot write results to {tmp_path / 'output'}" in line
+
+
+def hears(process: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal (signal(7): a bit for each, from 1)."""
+    status = Path(f"/proc/{process}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_run_has_begun_ends_it_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "input").mkdir()
+    command = command_line(tmp_path / "input", tmp_path / "output", ROOT / "bundle")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        # Of SIGTERM Python itself takes no notice.
+        while not hears(process.pid, signal.SIGTERM):
+            time.sleep(0.001)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, b"")
+    assert not (tmp_path / "output").exists()
+
+
 # Whole runs
 
 
