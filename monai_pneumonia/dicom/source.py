@@ -112,8 +112,9 @@ def _filed_by(source: Dataset, keyword: str) -> str:
     value = source.get(keyword) or ""
     several = not isinstance(value, (str, PersonName))
     text = str(value).strip("\0 ")
-    # Of a name, letters in an undeclared character set are lost; the patient is still known by the identifier.
-    unreadable = any(letter < " " or letter == "\x7f" or (letter == "\ufffd" and keyword != "PatientName") for letter in text)
+    # Of a name, letters in an undeclared character set are lost; the patient may still be known by the identifier.
+    known_otherwise = keyword == "PatientName" and str(source.get("PatientID") or "").strip("\0 ")
+    unreadable = any(letter < " " or letter == "\x7f" or (letter == "\ufffd" and not known_otherwise) for letter in text)
     if several or unreadable or len(text) > _LONGEST_TEXT:
         fault = "has several values, or none that is a text" if several else "is far too long, or holds characters that are no text"
         raise UnreadableImageError(f"{keyword} {fault}: results could be filed under another patient; correct it and export the image anew")

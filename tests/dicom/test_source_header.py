@@ -168,13 +168,20 @@ def test_an_undeclared_character_set_costs_letters_of_a_name_but_no_number(tmp_p
         read_header(with_value(tmp_path, "PatientID", b"M\xfcller"))
 
 
-def with_value(folder: Path, keyword: str, value: bytes) -> Path:
+def test_a_name_that_lost_letters_is_refused_where_nothing_else_tells_the_patient(tmp_path: Path) -> None:
+    for missing in ("", None):
+        with pytest.raises(UnreadableImageError, match=r"PatientName .*no text"):
+            read_header(with_value(tmp_path, "PatientName", b"M\xfcller", PatientID=missing))
+    assert str(read_header(with_value(tmp_path, "PatientName", "Müller".encode(), PatientID="")).PatientName) == "Müller"
+
+
+def with_value(folder: Path, keyword: str, value: bytes, **tags: Any) -> Path:
     """A chest whose value stands in the file as given, whatever pydicom would write for it."""
     value = value + b" " * (len(value) % 2)
     filler = "Q" * len(value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        file = write_chest(folder / "file.dcm", marker(), SpecificCharacterSet="ISO_IR 192", **{keyword: filler})
+        file = write_chest(folder / "file.dcm", marker(), SpecificCharacterSet="ISO_IR 192", **tags, **{keyword: filler})
     content = file.read_bytes()
     assert content.count(filler.encode()) == 1
     file.write_bytes(content.replace(filler.encode(), value))
