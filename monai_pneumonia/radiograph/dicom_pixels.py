@@ -59,6 +59,7 @@ def stored_values(dataset: Dataset) -> tuple[np.ndarray, str]:
     if syntax not in UID_dictionary or not syntax.is_transfer_syntax:
         raise DecodingError("its transfer syntax is unknown")
     if not syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
+        _check_length(dataset)
         return _decoded_by_one_of(dataset, ("numpy",))
     decoders = _DECODERS.get(syntax)
     if decoders is None:
@@ -80,6 +81,15 @@ def _decoded_by_one_of(dataset: Dataset, decoders: tuple[str, ...]) -> tuple[np.
                 raise
             failures.append(f"{decoder}: {one_line(error)}")
     raise DecodingError(f"{quoted_uid(dataset.file_meta.TransferSyntaxUID)}: {'; '.join(failures)}")
+
+
+def _check_length(dataset: Dataset) -> None:
+    """Says in our words what happens most: pixels that end too early."""
+    expected, found = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8, len(dataset.PixelData)
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":  # stores two samples for three
+        expected = expected // 3 * 2
+    if found < expected:
+        raise DecodingError(f"{found} bytes of pixel data where its tags ask for {expected}: the file was cut short, or the tags are wrong")
 
 
 def _check_stream(dataset: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,4 +58,4 @@ def known_spacing(down: float, across: float) -> tuple[float, float] | None:
 
 def one_line(error: BaseException) -> str:
     """An error's kind and text, on one line of bounded length."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")

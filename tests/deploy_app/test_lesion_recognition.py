@@ -60,6 +60,7 @@ def test_pixels_that_were_cut_short(study: Study, serving: Callable[..., Any]) -
     run = serve_all(serving())
     (record,) = run.account.records
     assert (record.status.value, record.reason) == ("rejected", "damaged")
+    assert "the file was cut short" in record.sentence
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_other_objects_are_rejected_with_a_remedy(tags: dict[str, Any], said: st
         ({"BitsStored": None, "Rows": None}, "lacks Rows, BitsStored"),
         ({"PhotometricInterpretation": None}, "lacks PhotometricInterpretation"),
         ({"BitsStored": 20}, "20 bits stored of 8 allocated"),
-        ({"Rows": 61}, "cannot be decoded .Explicit VR Little Endian: numpy: ValueError"),
+        ({"Rows": 61}, r"cannot be decoded \(2640 bytes of pixel data .* 2684: the file was cut short"),
         ({"photometric": "HSV"}, "photometric interpretation is not supported"),
         ({"SamplesPerPixel": 2}, "2 samples a pixel"),
     ],
