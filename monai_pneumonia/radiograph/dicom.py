@@ -20,6 +20,8 @@ MODALITIES = ("CR", "DX", "RG")
 _CR_IMAGE = "1.2.840.10008.5.1.4.1.1.1"
 _DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
 _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+# Radiography, mammography, intra-oral radiography.
+_FOR_PROCESSING = (_DX_FOR_PROCESSING, "1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.3.1")
 RADIOGRAPHY_CLASSES = (_CR_IMAGE, _DX_FOR_PRESENTATION, _DX_FOR_PROCESSING)
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "PALETTE COLOR")
@@ -57,7 +59,7 @@ def read_dicom(path: Path, has_preamble: bool = True) -> Radiograph:
 
 def is_for_processing(dataset: Dataset) -> bool:
     """Whether an image holds a detector's values before the processing that makes the picture people read (PS3.3 C.8.11.1)."""
-    return dataset.get("SOPClassUID") == _DX_FOR_PROCESSING or code(dataset, "PresentationIntentType") == "FOR PROCESSING"
+    return dataset.get("SOPClassUID") in _FOR_PROCESSING or code(dataset, "PresentationIntentType") == "FOR PROCESSING"
 
 
 def _radiograph(dataset: Dataset, values: np.ndarray, photometric: str) -> Radiograph:

@@ -73,6 +73,8 @@ def test_frontal_chest_x_rays_pass(tags: dict[str, Any]) -> None:
         ({"Modality": "SECRET"}, RefusalReason.MODALITY, "modality of no known kind"),
         ({"Modality": None}, RefusalReason.MODALITY, "no modality (Secondary Capture Image Storage)"),
         ({"Modality": "DX", "SOPClassUID": DX_FOR_PROCESSING}, RefusalReason.FOR_PROCESSING, "raw detector data"),
+        ({"Modality": "DX", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}, RefusalReason.FOR_PROCESSING, "raw detector data"),
+        ({"Modality": "DX", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.3.1"}, RefusalReason.FOR_PROCESSING, "raw detector data"),
         ({"Modality": "DX", "PresentationIntentType": "FOR PROCESSING"}, RefusalReason.FOR_PROCESSING, "raw detector data"),
         ({"NumberOfFrames": "12"}, RefusalReason.FRAMES, "12 frames"),
         ({"ViewPosition": "LL"}, RefusalReason.VIEW, "ViewPosition is LL"),
