@@ -56,7 +56,9 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
     with OutputFolder(request.output) as output:
         log("started")
         scan = scan_input(request.source, request.output, partial(check_stop, stop))
-        log("input_scanned", files=scan.images + len(scan.left_out), images=scan.images, studies=len(scan.studies), milliseconds=watch.lap())
+        log(
+            "input_scanned", files=scan.images + len(scan.left_out), images=scan.images, studies=len(scan.studies), milliseconds=watch.lap()
+        )
         for record in scan.left_out:
             log(
                 f"file_{record.status.value}",

@@ -176,8 +176,8 @@ def _verdict_by_place(path: Path, relative: Path, inside: Path) -> Verdict | Non
         return Status.SKIPPED, Reason.HIDDEN, "a hidden file, or in a hidden folder"
     if path.name.upper() == DICOM_DIRECTORY:
         return _DIRECTORY
-    # Not Path.is_symlink, which raises where a path may not be looked at; opening it says why.
-    if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
+    # Path.is_symlink raises where a path may not be looked at; opening it says why.
+    if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):  # noqa: PTH114
         return _OUTSIDE
     return _special_file(path)
 
