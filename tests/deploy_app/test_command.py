@@ -170,6 +170,7 @@ def test_a_signal_before_the_run_has_begun_ends_it_at_once(tmp_path: Path, numbe
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         # Of SIGTERM Python itself takes no notice.
         while not hears(process.pid, signal.SIGTERM):
+            assert process.poll() is None, "it ended by itself"
             time.sleep(0.001)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)
