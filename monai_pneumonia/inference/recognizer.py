@@ -14,7 +14,7 @@ from monai.data import MetaTensor, decollate_batch
 from monai.transforms import Compose
 from torch import Tensor
 
-from monai_pneumonia.errors import DeviceFaultError, ModelFaultError, PneumoniaError, UnreadableImageError, UsageError
+from monai_pneumonia.errors import DeviceFaultError, ModelFaultError, PneumoniaError, RejectedImageError, UnreadableImageError, UsageError
 from monai_pneumonia.inference.bundle import read_bundle
 from monai_pneumonia.inference.calibration import Calibration
 from monai_pneumonia.inference.faults import named_faults
@@ -25,6 +25,7 @@ from monai_pneumonia.inference.weights import WeightsDescription
 from monai_pneumonia.networks import LesionAttentionNet
 from monai_pneumonia.networks.probabilities import class_probabilities
 from monai_pneumonia.radiograph import Radiograph
+from monai_pneumonia.radiograph.grey_levels import CONSTANT_PICTURE
 from monai_pneumonia.transforms.network_input import network_input_transforms, to_original_grid
 
 Picture: TypeAlias = "str | os.PathLike[str] | np.ndarray | Tensor | Radiograph"
@@ -153,11 +154,10 @@ class LesionRecognizer:
         """One picture as the network's input [1, S, S], float32 in [0, 1], which remembers the picture's own grid.
 
         Raises:
-            BadInputError: the picture cannot be read, or is no single radiograph.
+            BadInputError: the picture cannot be read, is no single radiograph, or is of one grey all over.
             NotEnoughMemoryError: there is too little memory for it.
         """
-        inputs: MetaTensor = self.preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
-        return inputs
+        return _prepared(self.preprocessing, picture)
 
     def recognize_inputs(self, inputs: MetaTensor | Sequence[MetaTensor]) -> list[LesionReport]:
         """Recognises what :meth:`prepare` or :attr:`preprocessing` gave, as a data loader's batch or one by one.
@@ -231,17 +231,28 @@ def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | P
         preprocessing: a recogniser's.
         picture: a file, or an upright array [H, W].
     """
-    name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
+    name = _name(picture)
     try:
         with named_faults(picture=name):
-            inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
-        return inputs
+            return _prepared(preprocessing, picture)
     except PneumoniaError as error:
         return error
     except Exception as error:  # a decoder's unforeseen fault
         unreadable = UnreadableImageError(f"{name}: cannot be read ({type(error).__name__}): export or copy the picture anew")
         unreadable.__cause__ = error
         return unreadable
+
+
+def _prepared(preprocessing: Compose, picture: Picture) -> MetaTensor:
+    """The network's input; a picture without any contrast has none, for whatever a network said of it would mean nothing."""
+    inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
+    if CONSTANT_PICTURE in _reader_warnings(inputs):
+        raise RejectedImageError(f"{_name(picture)}: {CONSTANT_PICTURE}, so there is nothing to recognise: export or copy the picture anew")
+    return inputs
+
+
+def _name(picture: Picture) -> str:
+    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
 
 
 def normalized_entropy(probabilities: np.ndarray) -> float:
@@ -278,7 +289,7 @@ def _pixel_spacing(picture: MetaTensor) -> tuple[float, float] | None:
 
 def _picture_warnings(picture: MetaTensor, size: tuple[int, ...]) -> tuple[str, ...]:
     """The reader's warnings, and what is odd about the picture's size."""
-    warnings = [text for text in str(picture.meta.get("warnings", "")).split("; ") if text]
+    warnings = _reader_warnings(picture)
     height, width = size
     aspect = max(width / height, height / width)
     if aspect > WIDEST_ASPECT:
@@ -287,3 +298,7 @@ def _picture_warnings(picture: MetaTensor, size: tuple[int, ...]) -> tuple[str, 
     if max(height, width) < picture.shape[-1]:
         warnings.append(f"the picture has only {height} x {width} pixels: enlarged for the network")
     return tuple(warnings)
+
+
+def _reader_warnings(picture: MetaTensor) -> list[str]:
+    return [text for text in str(picture.meta.get("warnings", "")).split("; ") if text]

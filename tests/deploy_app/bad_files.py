@@ -247,6 +247,7 @@ BAD_FILES: Mapping[str, BadFile] = {
     ),
     "long_study.dcm": BadFile(lambda path: write_chest(path, 921, StudyInstanceUID="1." * 40 + "1"), REJECTED, ("invalid_identifier",)),
     "huge.dcm": BadFile(lambda path: write_chest(path, 930, Rows=20_000, Columns=20_000), REJECTED, ("unsupported", "oversized")),
+    "black.dcm": BadFile(lambda path: write_chest(path, 933, PixelData=bytes(96 * 96)), REJECTED, ("unsupported",)),
     "no_rows.dcm": BadFile(lambda path: write_chest(path, 931, Rows=0), REJECTED, ("unsupported", "damaged")),
     "more_rows.dcm": BadFile(lambda path: write_chest(path, 932, Rows=97), REJECTED, ("damaged",)),
     "unknown_syntax.dcm": BadFile(_unknown_syntax, REJECTED, ("damaged",)),

@@ -451,7 +451,7 @@ def test_a_file_that_becomes_another_image_during_the_run_is_rejected(
     for task in run.tasks():
         for name in ("check", "recognize", "write"):
             if name == step and task.image.name == "1-2.dcm":
-                study("1", "2", values=np.zeros((30, 30), np.uint8), **tags)
+                study("1", "2", values=np.eye(30, dtype=np.uint8), **tags)
             getattr(run, name)(task)
     assert [(record.status.value, record.reason) for record in run.account.records] == [("served", ""), ("rejected", "changed")]
     assert [image["file"] for image in report_of(output / UID)["images"]] == ["1-1.dcm"]

@@ -254,9 +254,19 @@ def test_warnings_tell_what_is_odd(recognizer: LesionRecognizer, tiny_bundle: Pa
     assert any("2.5 times as wide" in warning for warning in recognizer(marker(100, 250)).warnings)
     assert any("2.5 times as high" in warning for warning in recognizer(marker(250, 100)).warnings)
     assert any("30 x 40 pixels: enlarged" in warning for warning in recognizer(marker(30, 40)).warnings)
-    assert any("same value" in warning for warning in recognizer(np.zeros((80, 80))).warnings)
     uncalibrated = LesionRecognizer.from_bundle(write_tiny_bundle(tmp_path / "bundle"), "cpu")
     assert uncalibrated(marker(200, 180)).warnings == (UNCALIBRATED, UNSUPERVISED)
+
+
+def test_a_picture_of_one_grey_is_rejected_alone(recognizer: LesionRecognizer, tmp_path: Path) -> None:
+    with pytest.raises(RejectedImageError, match="the picture: all pixels have the same value"):
+        recognizer(np.zeros((80, 80)))
+    for name, values in (("black.png", np.zeros((80, 80))), ("good.png", 255 * marker())):
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / name)
+    outcomes = [outcome for _, outcome in recognizer.stream([tmp_path / "black.png", tmp_path / "good.png"])]
+    assert isinstance(outcomes[0], RejectedImageError)
+    assert "black.png: all pixels have the same value" in str(outcomes[0])
+    assert isinstance(outcomes[1], LesionReport)
 
 
 def test_no_patient_reaches_a_report(recognizer: LesionRecognizer, tmp_path: Path) -> None:
