@@ -103,7 +103,15 @@ def check_settings(file: Path, saved: Mapping[str, Any], wanted: Mapping[str, An
     """
     changed = [key for key in sorted({*saved, *wanted}) if saved.get(key) != wanted.get(key)]
     if changed:
-        told = ", ".join(f"{key}: {saved.get(key)!r} then, {wanted.get(key)!r} now" for key in changed)
+        told = ", ".join(_difference(key, saved.get(key), wanted.get(key)) for key in changed)
         raise UsageError(
             f"{file} is of a training with other settings ({told}): choose another `output_dir` for a new training, or delete that file"
         )
+
+
+def _difference(key: str, then: Any, now: Any) -> str:
+    """What differs; of two mappings, the entries that do."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        entries = [entry for entry in sorted({*then, *now}) if then.get(entry) != now.get(entry)]
+        return ", ".join(_difference(f"{key}#{entry}", then.get(entry), now.get(entry)) for entry in entries)
+    return f"{key}: {then!r} then, {now!r} now"

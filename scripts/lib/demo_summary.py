@@ -33,6 +33,7 @@ def main() -> None:
     console = Console(soft_wrap=True)
     console.print(table)
     console.print("A network that learned the hospitals instead of the lesions falls on the flipped split.", highlight=False)
+    console.print("No lesion outline guided this training: its maps show what the network used, not where lesions are.", highlight=False)
     for title, part in (("weights", "bundle/models/model.pt"), ("predictions", "predictions/predictions.csv")):
         console.print(f"{title}: {folder / part}", highlight=False)
     for title, part in PARTS.items():

@@ -90,6 +90,13 @@ def test_no_wheels_stay_where_docker_alone_would_take_them(run: Run, checkout: P
     assert wheel.is_file()
 
 
+def test_a_base_image_out_of_reach_is_told_before_anything_is_fetched(run: Run) -> None:
+    ended = run("bash scripts/map build", python3="touch fetched", docker='case "$1" in info) exit 0 ;; *) exit 1 ;; esac')
+    assert ended.returncode == 2
+    assert "error: the base image python:3.11-slim-bookworm cannot be had" in ended.stderr
+    assert "--debootstrap" in ended.stderr
+
+
 def test_the_revision_says_where_files_are_not_those_of_its_commit(run: Run, checkout: Path) -> None:
     told = "source scripts/lib/environment.sh; source scripts/lib/docker.sh; source_revision"
     git = "git -c user.name=x -c user.email=x@example.org -c init.defaultBranch=main"
