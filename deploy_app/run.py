@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from deploy_app.account import Account, Status
 from deploy_app.logs import Stopwatch, log
@@ -15,9 +16,7 @@ from deploy_app.request import Request, check_request
 from deploy_app.serving import ServingRun
 from deploy_app.studies import scan_input
 from monai_pneumonia.errors import ExitCode
-
-if TYPE_CHECKING:
-    from monai_pneumonia.inference import LesionRecognizer
+from monai_pneumonia.inference import LesionRecognizer
 
 
 class StoppedError(Exception):
@@ -81,10 +80,6 @@ def serve(request: Request, stop: threading.Event | None = None) -> Outcome:
 
 
 def _load(bundle: Path, device: str | None) -> LesionRecognizer:
-    import torch
-
-    from monai_pneumonia.inference import LesionRecognizer
-
     # The last digits of a sum depend on the number of threads that share it; results must not depend on the machine's cores.
     torch.set_num_threads(1)
     return LesionRecognizer.from_bundle(bundle, device)

@@ -200,9 +200,8 @@ def draw_localization(shown: Shown) -> Figure | None:
             value = summary.mean(Key(arm, share, split, localization_key(name, kind, metric)))
             if value is not None:
                 panel.barh(at, value, color=colour(0) if name == ATTENTION and arm in shown.guided else FAINT, height=0.66)
-                inside = value > 0.85
-                side, ink = ("right", "white") if inside else ("left", INK)
-                panel.text(value + (-0.015 if inside else 0.015), at, f"{value:.2f}", va="center", ha=side, fontsize=7.5, color=ink)
+                gap, side, ink = (-0.015, "right", "white") if value > 0.85 else (0.015, "left", INK)
+                panel.text(value + gap, at, f"{value:.2f}", va="center", ha=side, fontsize=7.5, color=ink)
     _name_rows(panels, [title for title, _, _ in known])
     figure.supxlabel(f"{split}, outlines of kind '{kind}'; grey: no outline was used in training", fontsize=9)
     return figure

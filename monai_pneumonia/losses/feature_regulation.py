@@ -50,8 +50,7 @@ class FeatureRegulationLoss(_Loss):
         Raises:
             ValueError: shapes differ.
         """
-        batch_and_grid = (attention.shape[0], *attention.shape[-2:])
-        if attention.shape != outline.shape or any((level.shape[0], *level.shape[-2:]) != batch_and_grid for level in levels):
+        if outline.shape != attention.shape or any(level[:, :1].shape != attention.shape for level in levels):
             shapes = [list(tensor.shape) for tensor in (attention, outline, *levels)]
             raise ValueError(f"attention and outline must be [B, 1, h, w] and levels [B, D, h, w], got {shapes}")
         regions, valid = lesion_free_regions(outline)
