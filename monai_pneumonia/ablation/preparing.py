@@ -89,9 +89,9 @@ def prepare_study(
     shares = sorted({share for arm in arms.values() for share in arm.label_fractions})
     if not set(choice.label_fractions) <= set(shares):
         raise UsageError(f"--label-fractions: the arms are trained at {', '.join(f'{share:g}' for share in shares)}; choose among these")
-    datalist, undrawn = _data(study, output, choice)
     code = choice.code or hash_code(bundle)
     try:
+        datalist, undrawn = _data(study, output, choice)
         if not dry:
             output.mkdir(parents=True, exist_ok=True)
             if undrawn is not None:
