@@ -79,9 +79,9 @@ class ImageTask:
 class ServingRun:
     """The state and the steps of a run over the images of an input.
 
-    Every step takes a task and leaves its finding in it. A fault of one image becomes that image's rejection. A fault of model or output
-    is kept in :attr:`fault` and ends the run: no more tasks come, and those under way are dropped. When the run is asked to stop, no more
-    tasks come, and the one under way is finished.
+    Every step takes a task and leaves its finding in it. A fault of one image becomes that image's rejection. A fault of model, device or
+    output is kept in :attr:`fault` and ends the run: no more tasks come, and those under way are dropped. When the run is asked to stop, no
+    more tasks come, and the one under way is finished.
 
     Args:
         scan: what the input holds.

@@ -125,7 +125,7 @@ class LesionRecognizer:
     def stream(self, pictures: Iterable[Picture], batch_size: int = 8) -> Iterator[tuple[Picture, LesionReport | PneumoniaError]]:
         """Recognises any number of pictures, read only as they are asked for.
 
-        A picture that cannot be used yields its error and does not stop the others. At most ``batch_size`` network inputs
+        A picture that cannot be read or used yields its error and does not stop the others. At most ``batch_size`` network inputs
         are alive at a time, and one map of a picture's full size.
 
         Args:
@@ -137,6 +137,8 @@ class LesionRecognizer:
 
         Raises:
             UsageError: the batch size is below one.
+            ModelFaultError: the network gives values that are not finite, or the device failed.
+            NotEnoughMemoryError: a batch of network inputs, or a map of full size, needs more memory than there is.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}: give a whole number above zero")
@@ -244,7 +246,7 @@ def prepare_or_error(preprocessing: Compose, picture: Picture) -> MetaTensor | P
 
 
 def _prepared(preprocessing: Compose, picture: Picture) -> MetaTensor:
-    """The network's input; a picture without any contrast has none, for whatever a network said of it would mean nothing."""
+    """The network's input; a picture of one grey all over has none, for whatever a network said of it would mean nothing."""
     inputs: MetaTensor = preprocessing({IMAGE_KEY: picture})[IMAGE_KEY]
     if CONSTANT_PICTURE in _reader_warnings(inputs):
         raise RejectedImageError(f"{_name(picture)}: {CONSTANT_PICTURE}, so there is nothing to recognise: export or copy the picture anew")
